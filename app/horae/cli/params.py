@@ -1,0 +1,115 @@
+"""Options that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import orjson
+
+from horae.client import Backoff, JobFilter, State
+from horae.runtime.clock import SystemClock
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LENGTH = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Moment(click.ParamType):
+    """A time: ISO 8601 (without a zone: local time), or a length such as `90s`, `15m`, `2h`, `7d` from now.
+
+    `direction` -1 counts a length into the past, 1 into the future.
+    """
+
+    name = "time"
+
+    def __init__(self, direction: int) -> None:
+        self.direction = direction
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The moment, aware."""
+        if isinstance(value, datetime):
+            return value
+        if match := _LENGTH.fullmatch(value):
+            away = timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+            return SystemClock().now() + self.direction * away
+        try:
+            return datetime.fromisoformat(value).astimezone()
+        except ValueError:
+            self.fail(f"{value!r} is neither a time such as 2030-01-31T08:00:00Z nor a length such as 15m", param, ctx)
+
+
+class Payload(click.ParamType):
+    """A JSON object: as text, `@FILE`, or `-` for stdin."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """The object."""
+        if isinstance(value, dict):
+            return value
+        try:
+            content = orjson.loads(_source(value))
+        except OSError as error:
+            self.fail(f"can't read {value[1:]}: {error.strerror}", param, ctx)
+        except orjson.JSONDecodeError as error:
+            self.fail(f"not JSON: {error}", param, ctx)
+        if not isinstance(content, dict):
+            self.fail("must be a JSON object, such as '{\"to\": \"me\"}'", param, ctx)
+        return content
+
+
+def _source(value: str) -> bytes:
+    if value == "-":
+        return sys.stdin.buffer.read()
+    return Path(value[1:]).read_bytes() if value.startswith("@") else value.encode()
+
+
+class BackoffType(click.ParamType):
+    """`KIND[:SECONDS[:MAX]]` with KIND exponential, linear or fixed."""
+
+    name = "backoff"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """The members that were said; the rest is left to the handler's defaults or the api's."""
+        if isinstance(value, dict):
+            return value
+        kind, *numbers = value.split(":")
+        if kind not in ("exponential", "linear", "fixed") or len(numbers) > 2:
+            self.fail("must be exponential, linear or fixed, and may go on :SECONDS or :SECONDS:MAX", param, ctx)
+        try:
+            seconds = [float(number) for number in numbers]
+        except ValueError:
+            self.fail(f"{value!r}: seconds must be numbers", param, ctx)
+        return {"kind": kind, **dict(zip(("base_seconds", "max_seconds"), seconds, strict=False))}
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def filter_options(command: F) -> F:
+    """`--state`, `--queue` and the others by which jobs are found; `where_of` makes a filter of them."""
+    options = [
+        click.option("--state", multiple=True, type=click.Choice([*State], case_sensitive=False), help="Repeatable."),
+        click.option("--queue", help="In this queue."),
+        click.option("--handler", help="With this handler."),
+        click.option("--tag", help="With this tag."),
+        click.option("--created-after", type=Moment(-1), metavar="TIME", help="ISO 8601, or so long ago: 15m, 2h, 7d."),
+        click.option("--created-before", type=Moment(-1), metavar="TIME", help="The same."),
+        click.option("--search", "q", help="A job id, the start of a handler, a tag, or words of the error."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def where_of(options: dict[str, Any]) -> JobFilter:
+    """What `filter_options` were given; takes them out of `options`."""
+    said = {name: options.pop(name) for name in list(options) if name in JobFilter.__optional_keys__}
+    return JobFilter(**{name: value for name, value in said.items() if value not in (None, ())})  # type: ignore[typeddict-item]

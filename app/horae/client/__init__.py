@@ -1,0 +1,68 @@
+"""The Python client of the REST API, asynchronous (`Client`) and blocking (`SyncClient`)."""
+
+from __future__ import annotations
+
+from horae.client.client import Client
+from horae.client.errors import (
+    BadAnswer,
+    ClientError,
+    Conflict,
+    ConnectionFailed,
+    Forbidden,
+    Invalid,
+    NotFinished,
+    NotFound,
+    Problem,
+    ProblemError,
+    ServerFailed,
+    Stale,
+    TooManyRequests,
+    Unauthorized,
+)
+from horae.client.model import ActionProgress, Attempt, HandlerInfo, Job, JobError, Page, Progress, Queue, Stats, Worker
+from horae.client.requests import JobBody, JobChanges, JobFields, JobFilter, chunks, new_job
+from horae.client.retries import Retries
+from horae.client.sync import SyncClient
+from horae.domain.errors import FieldError
+from horae.domain.job import Outcome, State
+from horae.domain.retry import Backoff
+
+__all__ = [
+    "ActionProgress",
+    "Attempt",
+    "Backoff",
+    "BadAnswer",
+    "Client",
+    "ClientError",
+    "Conflict",
+    "ConnectionFailed",
+    "FieldError",
+    "Forbidden",
+    "HandlerInfo",
+    "Invalid",
+    "Job",
+    "JobBody",
+    "JobChanges",
+    "JobError",
+    "JobFields",
+    "JobFilter",
+    "NotFinished",
+    "NotFound",
+    "Outcome",
+    "Page",
+    "Problem",
+    "ProblemError",
+    "Progress",
+    "Queue",
+    "Retries",
+    "ServerFailed",
+    "Stale",
+    "State",
+    "Stats",
+    "SyncClient",
+    "TooManyRequests",
+    "Unauthorized",
+    "Worker",
+    "chunks",
+    "new_job",
+]

@@ -1,0 +1,277 @@
+"""The asynchronous client of the REST API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from typing import Any, Self, TypeVar, Unpack
+from urllib.parse import quote
+from uuid import uuid4
+
+from horae.client import requests
+from horae.client.errors import BadAnswer, Conflict, NotFinished
+from horae.client.model import ActionProgress, Attempt, HandlerInfo, Job, Page, Queue, Stats, Worker, read
+from horae.client.requests import JobBody, JobChanges, JobFields, JobFilter
+from horae.client.retries import Retries
+from horae.client.transport import Ask, Transport
+from horae.runtime.clock import Clock, SystemClock
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+LONGEST_WAIT = 50.0
+"""seconds that one request waits for a job: the api allows 60, but many a proxy gives up on a silence of a minute"""
+
+OnProgress = Callable[[ActionProgress], None]
+T = TypeVar("T")
+
+
+class Client:
+    """Speaks to one api. `url` and `token` default to HORAE_URL and HORAE_TOKEN; the token bounds the namespace.
+
+    May be used at once or as `async with`; `close()` ends its connections. What reads, cancels, pauses, resumes or
+    submits is sent again when the connection is lost or the server says 503 (see `Retries`): a submission without
+    an idempotency key gets a random one, so that it is never carried out twice. Every method may raise a
+    `ClientError`.
+
+    Raises:
+        ValueError: the URL isn't one of http or https.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        timeout: float = 30.0,
+        retries: Retries | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._transport = Transport(
+            url or os.environ.get("HORAE_URL") or DEFAULT_URL,
+            token or os.environ.get("HORAE_TOKEN"),
+            timeout=timeout,
+            retries=retries or Retries(),
+            clock=self._clock,
+        )
+
+    @property
+    def url(self) -> str:
+        """Where the api is, without a password."""
+        return self._transport.url
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends every connection."""
+        await self._transport.close()
+
+    # ------------------------------------------------------------------------------------------------------- one job
+
+    async def submit(self, handler: str, payload: Mapping[str, Any] | None = None, **fields: Unpack[JobFields]) -> Job:
+        """Submits one job and answers it as stored.
+
+        Raises:
+            Invalid: fields are wrong, the payload doesn't fit the handler, or no such handler is known.
+            Conflict: the idempotency key was used for another job within 24 hours.
+        """
+        body = requests.new_job(handler, payload, **fields)
+        return await self._job(Ask("POST", "/jobs", body={"idempotency_key": uuid4().hex, **body}))
+
+    async def submit_many(self, jobs: Iterable[JobBody], *, idempotency_key: str | None = None) -> tuple[str, ...]:
+        """Submits all or none, in one transaction, and answers their ids in order: up to 10,000 jobs and 32 MiB.
+
+        `new_job` makes what `jobs` holds. For more, see `chunks`, and give each request a key of its own.
+
+        Raises:
+            Invalid: a job is wrong; the field begins with its index (`jobs.17.payload`).
+            Conflict: a key was used for something else.
+        """
+        headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
+        answer = await self._send(Ask("POST", "/jobs/bulk", body={"jobs": list(jobs)}, headers=headers))
+        return self._member(answer, lambda content: tuple(content["ids"]))
+
+    async def get(self, job_id: str) -> Job:
+        """The job as it is now. Raises NotFound."""
+        return await self._job(Ask("GET", _job_path(job_id)))
+
+    async def wait(self, job_id: str, timeout: float | None = None) -> Job:
+        """Waits until the job is final and answers it; `timeout` in seconds, None for as long as it takes.
+
+        Raises:
+            NotFinished: the time is over and the job goes on.
+        """
+        began = self._clock.monotonic()
+        while True:
+            left = LONGEST_WAIT if timeout is None else timeout - (self._clock.monotonic() - began)
+            job = await self._get_within(job_id, min(left, LONGEST_WAIT))
+            if job.is_final:
+                return job
+            if timeout is not None and self._clock.monotonic() - began >= timeout:
+                raise NotFinished(job_id, job.state, timeout)
+
+    async def watch(self, job_id: str, *, every: float = 0.5) -> AsyncGenerator[Job, None]:
+        """Yields the job now and after each change seen, up to its final state. `every`: seconds between two looks."""
+        seen: Job | None = None
+        while seen is None or not seen.is_final:
+            job = await (self.get(job_id) if seen is None else self._get_within(job_id, every))
+            if job != seen:
+                yield job
+            seen = job
+
+    async def attempts(self, job_id: str) -> tuple[Attempt, ...]:
+        """Every ended attempt, oldest first."""
+        return (await self._page(Attempt, Ask("GET", f"{_job_path(job_id)}/attempts"))).items
+
+    async def edit(self, job: Job, **changes: Unpack[JobChanges]) -> Job:
+        """Changes a PENDING job, if it is still as it was when `job` was read; answers it as it is then.
+
+        Raises:
+            Stale: it was changed since; read it again.
+            Conflict: it isn't PENDING any more.
+        """
+        body, headers = requests.changes(changes), {"If-Match": f'"{job.version}"'}
+        return await self._job(Ask("PATCH", _job_path(job.id), body=body, headers=headers, repeatable=False))
+
+    async def cancel(self, job_id: str) -> Job:
+        """Cancels what waits; asks what runs to stop (`cancel_requested`). Raises Conflict if it ended otherwise."""
+        return await self._job(Ask("POST", f"{_job_path(job_id)}/cancel"))
+
+    async def retry(self, job_id: str) -> Job:
+        """Starts a FAILED or CANCELLED job anew, PENDING now, with no failures. Raises Conflict in other states.
+
+        Not repeated by itself after a lost connection: read the job then to learn what became of it.
+        """
+        return await self._job(Ask("POST", f"{_job_path(job_id)}/retry", repeatable=False))
+
+    # ------------------------------------------------------------------------------------------------------ many jobs
+
+    async def list(self, *, limit: int = 50, cursor: str | None = None, **where: Unpack[JobFilter]) -> Page[Job]:
+        """A page of at most 200 jobs, newest first."""
+        query = {**requests.query(where), "limit": str(limit), **({"cursor": cursor} if cursor else {})}
+        return await self._page(Job, Ask("GET", "/jobs", query=query))
+
+    async def iterate(self, **where: Unpack[JobFilter]) -> AsyncGenerator[Job, None]:
+        """Every job that the filter finds, newest first, page by page."""
+        cursor: str | None = None
+        while True:
+            page = await self.list(limit=200, cursor=cursor, **where)
+            for job in page.items:
+                yield job
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def count(self, **where: Unpack[JobFilter]) -> int:
+        """How many jobs the filter finds, at this moment."""
+        # Asked for a count that can't be, the api refuses, changes nothing, and tells the true one.
+        try:
+            await self._act("cancel", where, -1, None)
+        except Conflict as refusal:
+            return self._member(refusal.problem.extra, lambda content: int(content["count"]))
+        raise BadAnswer(self.url, "an action with a wrong count isn't refused")
+
+    async def cancel_all(
+        self, *, expected_count: int | None = None, progress: OnProgress | None = None, **where: Unpack[JobFilter]
+    ) -> ActionProgress:
+        """Cancels every job that the filter finds. `progress` is called after each thousand.
+
+        Raises:
+            Conflict: the filter finds another number than `expected_count`; nothing was done.
+        """
+        return await self._act_on_all("cancel", where, expected_count, progress)
+
+    async def retry_all(
+        self, *, expected_count: int | None = None, progress: OnProgress | None = None, **where: Unpack[JobFilter]
+    ) -> ActionProgress:
+        """Retries every FAILED or CANCELLED job that the filter finds; see `cancel_all`."""
+        return await self._act_on_all("retry", where, expected_count, progress)
+
+    async def delete_all(
+        self, *, expected_count: int | None = None, progress: OnProgress | None = None, **where: Unpack[JobFilter]
+    ) -> ActionProgress:
+        """Deletes every final job that the filter finds, with its attempts; see `cancel_all`."""
+        return await self._act_on_all("delete", where, expected_count, progress)
+
+    # ------------------------------------------------------------------------------------------- queues, workers, all
+
+    async def queues(self) -> tuple[Queue, ...]:
+        """Every known queue, by name."""
+        return (await self._page(Queue, Ask("GET", "/queues"))).items
+
+    async def pause(self, queue: str) -> None:
+        """No job of the queue starts in this namespace until it is resumed; what runs goes on."""
+        await self._send(Ask("POST", f"/queues/{_quoted(queue)}/pause"))
+
+    async def resume(self, queue: str) -> None:
+        """Ends the pause, if there is one."""
+        await self._send(Ask("POST", f"/queues/{_quoted(queue)}/resume"))
+
+    async def workers(self) -> tuple[Worker, ...]:
+        """Live workers and, for an hour, dead ones."""
+        return (await self._page(Worker, Ask("GET", "/workers"))).items
+
+    async def handlers(self) -> tuple[HandlerInfo, ...]:
+        """Every handler that jobs may name."""
+        return (await self._page(HandlerInfo, Ask("GET", "/handlers"))).items
+
+    async def stats(self) -> Stats:
+        """How many jobs there are in each state."""
+        return read(Stats, await self._send(Ask("GET", "/stats")), self.url)
+
+    # ------------------------------------------------------------------------------------------------------- plumbing
+
+    async def _act_on_all(
+        self, action: str, where: JobFilter, expected: int | None, progress: OnProgress | None
+    ) -> ActionProgress:
+        expected = await self.count(**where) if expected is None else expected
+        so_far = ActionProgress(matched=expected)
+        cursor: str | None = None
+        while True:
+            answer = await self._act(action, where, expected, cursor)
+            step = read(ActionProgress, answer, self.url)
+            so_far = ActionProgress(expected, so_far.done + step.done, so_far.refused + step.refused)
+            if progress is not None:
+                progress(so_far)
+            cursor = self._member(answer, lambda content: content["next_cursor"])
+            if cursor is None:
+                return so_far
+
+    async def _act(self, action: str, where: JobFilter, expected: int, cursor: str | None) -> Any:
+        body = {"action": action, "filter": requests.filter_body(where), "expected_count": expected}
+        if cursor is not None:
+            body["cursor"] = cursor
+        # The first call again would find another count than before; with a cursor it goes on from there.
+        return await self._send(Ask("POST", "/jobs/actions", body=body, repeatable=cursor is not None))
+
+    async def _get_within(self, job_id: str, seconds: float) -> Job:
+        seconds = max(0.0, seconds)
+        return await self._job(Ask("GET", _job_path(job_id), query={"wait": f"{seconds:g}"}, patience=seconds))
+
+    async def _job(self, ask: Ask) -> Job:
+        return read(Job, await self._send(ask), self.url)
+
+    async def _page(self, kind: type[Any], ask: Ask) -> Page[Any]:
+        answer = await self._send(ask)
+        items = self._member(answer, lambda content: [read(kind, item, self.url) for item in content["items"]])
+        return Page(tuple(items), answer.get("next_cursor"))
+
+    async def _send(self, ask: Ask) -> Any:
+        return await self._transport.send(ask)
+
+    def _member(self, content: Any, take: Callable[[Any], T]) -> T:
+        try:
+            return take(content)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadAnswer(self.url, f"{error} is missing or not as it should be") from error
+
+
+def _quoted(segment: str) -> str:
+    return quote(segment, safe="")
+
+
+def _job_path(job_id: str) -> str:
+    return f"/jobs/{_quoted(job_id)}"

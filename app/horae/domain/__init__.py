@@ -1,0 +1,1 @@
+"""Nouns and rules: no I/O, no clock, no await. Everything here can be tested by a table."""

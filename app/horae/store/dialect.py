@@ -1,0 +1,176 @@
+"""All that differs between MySQL (and MariaDB) and SQLite: types, arithmetic on times, and what an error means.
+
+Times are DATETIME(6) in UTC on MySQL and whole microseconds since the epoch on SQLite, which has no type for them.
+RETURNING is not used anywhere: MariaDB has it, MySQL hasn't.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ColumnElement
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+DEADLOCK, LOCK_WAIT, RECORD_CHANGED, DUPLICATE = 1213, 1205, 1020, 1062
+_REDO = frozenset({DEADLOCK, LOCK_WAIT, RECORD_CHANGED})
+
+
+def micros(seconds: float) -> int:
+    """Seconds as whole microseconds, rounded up: nothing is ever due early."""
+    return -int(-seconds * 1_000_000 // 1)
+
+
+class Id(sa.types.TypeDecorator[str]):
+    """A UUID: 16 bytes in the database, its canonical form outside."""
+
+    impl = sa.LargeBinary(16)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
+        """BINARY(16), or a blob on SQLite."""
+        return dialect.type_descriptor(mysql.BINARY(16) if dialect.name == "mysql" else sa.LargeBinary(16))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+        """From text to bytes."""
+        return None if value is None else bytes.fromhex(value.replace("-", ""))
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
+        """From bytes to text."""
+        return None if value is None else text_of_id(value)
+
+
+def text_of_id(value: bytes) -> str:
+    """The canonical form of 16 bytes."""
+    text = value.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def bytes_of_id(value: str) -> bytes:
+    """The 16 bytes of a UUID."""
+    return UUID(value).bytes
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """An instant, to the microsecond; aware and in UTC outside."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
+        """DATETIME(6), or an integer on SQLite."""
+        return dialect.type_descriptor(mysql.DATETIME(fsp=6) if dialect.name == "mysql" else sa.BigInteger())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | int | None:
+        """To what the database keeps."""
+        if value is None:
+            return None
+        return value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "mysql" else _since_epoch(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        """From what the database keeps."""
+        if value is None:
+            return None
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=UTC)
+        return _EPOCH + timedelta(microseconds=value)
+
+
+def _since_epoch(value: datetime) -> int:
+    return (value - _EPOCH) // _MICROSECOND
+
+
+class Key(sa.types.TypeDecorator[str]):
+    """Free text under a unique key, as its UTF-8 bytes: every collation would take 'a' for 'a '."""
+
+    impl = sa.LargeBinary(255)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
+        """VARBINARY(255), or a blob on SQLite."""
+        return dialect.type_descriptor(mysql.VARBINARY(255) if dialect.name == "mysql" else sa.LargeBinary(255))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+        """From text to bytes."""
+        return None if value is None else value.encode()
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
+        """From bytes to text."""
+        return None if value is None else value.decode()
+
+
+class Utc(ColumnElement[datetime]):
+    """The database server's own clock."""
+
+    inherit_cache = True
+    type = Moment()
+
+
+@compiles(Utc, "mysql")
+def _utc_on_mysql(element: Utc, compiler: SQLCompiler, **_: Any) -> str:
+    # Not NOW(): it follows the connection's time zone.
+    return "UTC_TIMESTAMP(6)"
+
+
+class Later(ColumnElement[datetime]):
+    """A moment plus so many microseconds, either of them a column or a value."""
+
+    inherit_cache = True
+    type = Moment()
+    _traverse_internals = [
+        ("moment", sa.sql.visitors.InternalTraversal.dp_clauseelement),
+        ("delta", sa.sql.visitors.InternalTraversal.dp_clauseelement),
+    ]
+
+    def __init__(self, moment: ColumnElement[Any], delta: ColumnElement[Any] | int) -> None:
+        self.moment = moment
+        self.delta = delta if isinstance(delta, ColumnElement) else sa.literal(delta, sa.BigInteger)
+
+
+@compiles(Later, "mysql")
+def _later_on_mysql(element: Later, compiler: SQLCompiler, **options: Any) -> str:
+    moment, delta = compiler.process(element.moment, **options), compiler.process(element.delta, **options)
+    return f"({moment} + INTERVAL {delta} MICROSECOND)"
+
+
+@compiles(Later, "sqlite")
+def _later_on_sqlite(element: Later, compiler: SQLCompiler, **options: Any) -> str:
+    return f"({compiler.process(element.moment, **options)} + {compiler.process(element.delta, **options)})"
+
+
+def error_number(error: DBAPIError) -> int | None:
+    """The server's number of an error, where it has one."""
+    arguments = error.orig.args if error.orig else ()
+    return arguments[0] if arguments and isinstance(arguments[0], int) else None
+
+
+def wants_redo(error: DBAPIError) -> bool:
+    """Whether the whole transaction should be tried again."""
+    return error_number(error) in _REDO
+
+
+def is_duplicate(error: DBAPIError) -> bool:
+    """Whether a unique key was violated."""
+    return error_number(error) == DUPLICATE or "UNIQUE constraint failed" in str(error.orig)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection is gone or could not be had, so that the statement's fate is unknown."""
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        number = error_number(error)
+        # 2000 to 2999 are the client's own errors: lost, refused, out of sequence; 1040 to 1158 and the rest below
+        # are a server that shuts down, kills the connection or has too many.
+        return number is not None and (2000 <= number < 3000 or number in (0, 1040, 1053, 1152, 1158, 1159, 1160, 1161, 1927))
+    return isinstance(error, OSError | EOFError | TimeoutError)
+
