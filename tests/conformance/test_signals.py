@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,9 @@ from horae.runtime.clock import SystemClock
 from horae.signals.base import Event, Signals, Topic
 from horae.signals.inprocess import InProcessSignals
 from horae.signals.redis import RedisSignals
+from tests.support.services import address
+from tests.support.signals import Listener, first, running
+from tests.support.waiting import eventually
 
 LIMIT = 10
 """events that a watcher of these signals holds"""
@@ -30,28 +32,6 @@ class Ends:
 
 
 @asynccontextmanager
-async def running(*ends: Signals) -> AsyncIterator[None]:
-    """Runs each, yields when all are reliable, and closes them."""
-    tasks = [asyncio.create_task(end.run()) for end in ends]
-    try:
-        await eventually(lambda: all(end.reliable for end in ends))
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for end in ends:
-            await end.close()
-
-
-async def eventually(true: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Waits until it is true."""
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.001)
-
-
-@asynccontextmanager
 async def in_process() -> AsyncIterator[Ends]:
     signals = InProcessSignals(watcher_limit=LIMIT)
     async with running(signals):
@@ -60,12 +40,11 @@ async def in_process() -> AsyncIterator[Ends]:
 
 @asynccontextmanager
 async def by_redis() -> AsyncIterator[Ends]:
-    url = os.environ.get("HORAE_REDIS_URL")
-    if not url:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("HORAE_REDIS_URL is not set")
+    url = address("HORAE_REDIS_URL")
     prefix = f"test.{secrets.token_hex(8)}"
     here, there = (RedisSignals(url, SystemClock(), prefix=prefix, watcher_limit=LIMIT) for _ in range(2))
     async with running(here, there):
+        await eventually(lambda: here.reliable and there.reliable)
         yield Ends(here, there)
 
 
@@ -76,24 +55,15 @@ async def ends(request: pytest.FixtureRequest) -> AsyncIterator[Ends]:
         yield pair
 
 
-class Listener:
-    """Counts how often it was woken."""
-
-    def __init__(self, signals: Signals, topic: Topic) -> None:
-        self.woken = 0
-        signals.listen(topic, self._wake)
-
-    def _wake(self) -> None:
-        self.woken += 1
-
-
 async def listener(signals: Signals, topic: Topic, other: Signals) -> Listener:
     """A listener that is known to hear the other end; its count starts at 0."""
     made = Listener(signals, topic)
-    async with asyncio.timeout(10):
-        while not made.woken:
-            other.hint(topic)
-            await asyncio.sleep(0.005)
+
+    def heard() -> bool:
+        other.hint(topic)
+        return made.woken > 0
+
+    await eventually(heard)
     await settle(signals, other)
     made.woken = 0
     return made
@@ -105,12 +75,6 @@ async def settle(one: Signals, other: Signals) -> None:
         async with receiver.watch("settle") as events:
             sender.emit(Event("job", "settle"))
             await first(events)
-
-
-async def first(events: AsyncIterator[Event]) -> Event:
-    """The next event, which must come."""
-    async with asyncio.timeout(10):
-        return await anext(events)
 
 
 async def take(events: AsyncIterator[Event], count: int) -> list[Any]:
@@ -247,8 +211,7 @@ async def test_close_ends_every_watch(ends: Ends) -> None:
         assert [event async for event in late] == []
 
 
-async def test_run_ends_only_when_it_is_cancelled(ends: Ends) -> None:
-    once: Coroutine[Any, Any, None] = ends.here.run()
+async def test_run_lasts_until_it_is_cancelled(ends: Ends) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
-            await once
+            await ends.here.run()

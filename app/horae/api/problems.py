@@ -1,7 +1,7 @@
 """Errors become answers here and nowhere else: RFC 9457 problems, `application/problem+json`.
 
-`type` is a stable URN that clients may compare, `instance` the id of the request as the log knows it, and `errors` names
-every wrong field.
+`type` is a stable URN that clients may compare, `instance` the id of the request as the log knows it, and `errors`
+names every wrong field.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _outage(error: HoraeError) -> Problem:
         case SchemaBehind():
             return Problem(SCHEMA_BEHIND, str(error), headers=later)
         case Unavailable():
-            return Problem(UNAVAILABLE, "Nothing was changed; try again later.", headers=later)
+            return Problem(UNAVAILABLE, "It should be back soon: try again later.", headers=later)
         case _:
             return Problem(INTERNAL, "This is a fault of the server; its log tells more under the id of the request.")
 

@@ -1,14 +1,15 @@
 """Finds what JSON parsers let pass: nesting without end, a key given twice, integers beyond 64 bits. Pure.
 
-`Census` is quick and says only that something is wrong; `first_fault` is thorough and says where. A parsed value doesn't
-show a doubled key, nor an integer that became a float; both can be told from the text and the census together.
+`Census` is quick and says only that something is wrong; `first_fault` is thorough and says where. A parsed value
+shows neither a doubled key nor an integer that became a float; the text and the census together do.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -31,16 +32,18 @@ class Census:
     keys: int = 0
     colons: int = 0
     """inside strings"""
-    suspicious: bool = False
+    too_deep: bool = False
+    wide: bool = False
+    """a number that may be an integer beyond 64 bits"""
 
     def add(self, value: object) -> int:
         """Counts one more value; answers how many keys it holds in all."""
         before, level = self.keys, [value]
-        for _ in range(self.levels + 1):
-            level = self._descend(level)
+        for _ in range(self.levels):
             if not level:
-                return self.keys - before
-        self.suspicious = True
+                break
+            level = self._descend(level)
+        self.too_deep |= bool(level)
         return self.keys - before
 
     def _descend(self, level: list[object]) -> list[object]:
@@ -57,19 +60,19 @@ class Census:
                 self._look((node,), deeper)
         return deeper
 
-    def _look(self, values: object, deeper: list[object]) -> None:
-        for value in values:  # type: ignore[attr-defined]
+    def _look(self, values: Iterable[Any], deeper: list[object]) -> None:
+        for value in values:
             kind = type(value)
             if kind is str:
                 self.colons += value.count(":")
             elif kind is dict or kind is list:
                 deeper.append(value)
             elif (kind is int or kind is float) and not _LEAST <= value < _BEYOND:
-                self.suspicious = True
+                self.wide = True
 
     def agrees_with(self, text: bytes) -> bool:
         """Whether the text surely holds nothing that the values don't show: each key has its colon, and no more."""
-        return not self.suspicious and text.count(b":") == self.keys + self.colons
+        return not (self.too_deep or self.wide) and text.count(b":") == self.keys + self.colons
 
 
 @dataclass(slots=True)
@@ -152,8 +155,10 @@ def _number(token: bytes) -> str | None:
 
 
 def _path(places: list[_Place]) -> str:
-    """Where the fault is: at most down to a payload's own members, for what lies deep has an endless name."""
+    """Where the fault is. What lies too deep is named by the field that holds it: its whole path has no end."""
     steps = [str(place.step) for place in places if place.step != ""]
-    if len(places) > MAX_DEPTH and "payload" in steps:
-        steps = steps[: steps.index("payload") + 1]
-    return ".".join(steps[:MAX_DEPTH]) or "body"
+    if not steps or not places[0].is_object:
+        return "body"
+    if len(places) > MAX_DEPTH:
+        steps = steps[: 3 if steps[0] == "jobs" else 1]
+    return ".".join(steps)

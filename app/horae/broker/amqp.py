@@ -58,12 +58,16 @@ def losses_as(error: type[BrokerUnavailable], what: str) -> Iterator[None]:
     except Exception as failure:
         if not _tells_of_a_loss(failure):
             raise
-        raise error(f"{what}: {str(failure) or type(failure).__name__}") from failure
+        raise error(f"{what}: {_reason(failure)}") from failure
 
 
 def _tells_of_a_loss(failure: Exception) -> bool:
     # A bare Exception is what aiormq gives to waiters when it knows no reason.
     return type(failure) is Exception or isinstance(failure, CONNECTION_EXCEPTIONS)
+
+
+def _reason(failure: Exception) -> str:
+    return "no answer in time" if isinstance(failure, TimeoutError) else str(failure) or type(failure).__name__
 
 
 def _address(url: str) -> str:

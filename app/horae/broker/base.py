@@ -2,7 +2,7 @@
 
 * A delivery carries 1..n references and goes to one consumer of its queue.
 * An unacked delivery is delivered again when its consumer is gone.
-* A consumer's callback only takes the delivery over; it must not wait for handlers.
+* A consumer's callback only takes the delivery over; it must not wait for handlers, and must not raise.
 * Delayed references arrive as one delivery each, not before their delay, on whatever queue they name.
 """
 
@@ -39,9 +39,10 @@ class Publisher(Protocol):
     """Sends references."""
 
     async def publish(self, queue: str, references: Sequence[Reference]) -> None:
-        """One delivery, confirmed by the broker.
+        """One delivery of 1 to 1,000 references to different jobs, confirmed by the broker within seconds.
 
         Raises:
+            ValueError: no reference or too many.
             PublishReturned: the broker refused it or found no queue: certainly not delivered.
             PublishUnknown: no confirm in time, or the connection broke: it may arrive.
             BrokerUnavailable: not sent at all.
@@ -52,7 +53,7 @@ class Publisher(Protocol):
         """One reference, to arrive after at least `delay` seconds (rounded up to whole seconds).
 
         Raises:
-            ValueError: the delay is longer than `longest_delay`.
+            ValueError: the delay is longer than `longest_delay`, or not a number.
             PublishReturned, PublishUnknown, BrokerUnavailable: as `publish`.
         """
         ...
@@ -64,14 +65,20 @@ class Publisher(Protocol):
 
 
 class Consumer(Protocol):
-    """Receives deliveries of some queues until it is closed; reconnects by itself."""
+    """Receives deliveries of some queues until it is stopped; reconnects by itself."""
 
     async def run(self) -> None:
-        """Consumes until cancelled, across lost connections.
+        """Consumes until cancelled, across lost connections; what is unacked then is delivered to others.
+
+        May return after `stop`, when there is no connection left over which anything could be acked.
 
         Raises:
             BrokerUnavailable: the connection was rebuilt several times in vain; the process should drain and exit.
         """
+        ...
+
+    async def stop(self) -> None:
+        """No delivery comes after this has returned. Earlier ones can still be acked while `run` goes on."""
         ...
 
     @property

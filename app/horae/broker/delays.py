@@ -11,7 +11,7 @@ import math
 
 LEVELS = 12
 
-LONGEST_DELAY = 2**LEVELS - 1
+LONGEST_DELAY: int = 2**LEVELS - 1
 """seconds, about 68 minutes"""
 
 
@@ -23,7 +23,7 @@ def whole_seconds(delay: float) -> int:
     """
     if not delay <= LONGEST_DELAY:
         raise ValueError(f"a delay of {delay} s is longer than {LONGEST_DELAY} s")
-    return max(0, math.ceil(delay))
+    return math.ceil(max(0.0, delay))
 
 
 def first_level(seconds: int) -> int:

@@ -6,6 +6,8 @@ than it exists closes the channel; whoever changes one counts `v1` up.
 
 from __future__ import annotations
 
+from typing import Any
+
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel
 
@@ -71,6 +73,6 @@ async def _declare_level(channel: AbstractChannel, level: int, below: str) -> st
     return name
 
 
-def _quorum(ttl: float) -> dict[str, str | int]:
+def _quorum(ttl: float) -> dict[str, Any]:
     """Arguments of a replicated queue whose messages live so many seconds."""
     return {"x-queue-type": "quorum", "x-message-ttl": int(ttl * 1000)}

@@ -53,10 +53,9 @@ class Interrupted(click.ClickException):
 
 def describe(problem: Problem) -> str:
     """A problem in lines for people."""
-    first = f"{problem.title} ({problem.status})" + (f": {problem.detail}" if problem.detail else "")
-    fields = [f"  {error.field}: {error.message}" for error in problem.errors]
+    first, *fields = problem.lines()
     request = [f"  request {problem.request_id}"] if problem.request_id and problem.status >= 500 else []
-    return clean("\n".join([first, *fields, *request]))
+    return clean("\n".join([f"{first} ({problem.status})", *(f"  {field}" for field in fields), *request]))
 
 
 def call(work: Callable[[Client], Awaitable[T]], *, interrupted: str = "") -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import horae
-from horae.cli.lazy import Lazy, LazyGroup
+from horae.cli.commands import Lazy, LazyGroup
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 

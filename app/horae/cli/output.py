@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import click
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -39,13 +40,15 @@ OUTCOMES = {
 }
 
 _PIPE_WIDTH = 1000
+_KEPT_WHOLE = 36
+"""the length of an id"""
 
 
 def console(*, stderr: bool = False) -> Console:
     """Writes data as it is: no markup, no emoji codes; into a pipe without a width."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PIPE_WIDTH
-    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
+    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
 def print_json(value: Any) -> None:
@@ -54,8 +57,8 @@ def print_json(value: Any) -> None:
 
 
 def word(text: str, style: str = "") -> Text:
-    """Data on one line."""
-    return Text(line(text), style=style)
+    """Data on one line, cut where the room ends."""
+    return Text(line(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
 def state_word(state: State) -> Text:
@@ -65,29 +68,32 @@ def state_word(state: State) -> Text:
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[T]):
-    """A column of a table. `needs`: the width of the terminal from which on it is shown."""
+    """A column of a table. `needs`: the width of the terminal from which on it is shown; `words`: may be cut short."""
 
     title: str
     value: Callable[[T], Text | str]
     needs: int = 0
     right: bool = False
-    whole: bool = False
+    words: bool = False
 
 
-def table(columns: Sequence[Column[T]], rows: Iterable[T], width: int) -> Table:
+def table(columns: Sequence[Column[T]], rows: Sequence[T], width: int) -> Table:
     """One line a row, with the columns for which a terminal of that width has room."""
-    shown = [column for column in columns if column.needs <= width]
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for column in shown:
+    shown = [column for column in columns if column.needs <= width]
+    cells = [[_cell(column.value(row)) for row in rows] for column in shown]
+    for column, values in zip(shown, cells, strict=True):
+        widest = max(cell_len(column.title), *(value.cell_len for value in values))
         made.add_column(
             column.title,
             justify="right" if column.right else "left",
-            no_wrap=True,
-            overflow="fold" if column.whole else "ellipsis",
-            min_width=36 if column.whole else None,
+            # rich shortens columns that may wrap before all others; `word` sees to it that they don't.
+            no_wrap=not column.words,
+            overflow="ellipsis",
+            min_width=None if column.words else min(widest, _KEPT_WHOLE),
         )
-    for row in rows:
-        made.add_row(*(_cell(column.value(row)) for column in shown))
+    for line_of_cells in zip(*cells, strict=True):
+        made.add_row(*line_of_cells)
     return made
 
 

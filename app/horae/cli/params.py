@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 import orjson
 
-from horae.client import Backoff, JobFilter, State
+from horae.client import JobFilter, State
 from horae.runtime.clock import SystemClock
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,7 +21,7 @@ _LENGTH = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[datetime]):
     """A time: ISO 8601 (without a zone: local time), or a length such as `90s`, `15m`, `2h`, `7d` from now.
 
     `direction` -1 counts a length into the past, 1 into the future.
@@ -45,7 +45,7 @@ class Moment(click.ParamType):
             self.fail(f"{value!r} is neither a time such as 2030-01-31T08:00:00Z nor a length such as 15m", param, ctx)
 
 
-class Payload(click.ParamType):
+class Payload(click.ParamType[dict[str, Any]]):
     """A JSON object: as text, `@FILE`, or `-` for stdin."""
 
     name = "json"
@@ -61,7 +61,7 @@ class Payload(click.ParamType):
         except orjson.JSONDecodeError as error:
             self.fail(f"not JSON: {error}", param, ctx)
         if not isinstance(content, dict):
-            self.fail("must be a JSON object, such as '{\"to\": \"me\"}'", param, ctx)
+            self.fail('must be a JSON object, such as \'{"to": "me"}\'', param, ctx)
         return content
 
 
@@ -71,7 +71,7 @@ def _source(value: str) -> bytes:
     return Path(value[1:]).read_bytes() if value.startswith("@") else value.encode()
 
 
-class BackoffType(click.ParamType):
+class BackoffType(click.ParamType[dict[str, Any]]):
     """`KIND[:SECONDS[:MAX]]` with KIND exponential, linear or fixed."""
 
     name = "backoff"
@@ -112,4 +112,4 @@ def filter_options(command: F) -> F:
 def where_of(options: dict[str, Any]) -> JobFilter:
     """What `filter_options` were given; takes them out of `options`."""
     said = {name: options.pop(name) for name in list(options) if name in JobFilter.__optional_keys__}
-    return JobFilter(**{name: value for name, value in said.items() if value not in (None, ())})  # type: ignore[typeddict-item]
+    return cast("JobFilter", {name: value for name, value in said.items() if value not in (None, ())})

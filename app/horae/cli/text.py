@@ -15,7 +15,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def clean(text: str) -> str:
-    """The text with every character that steers a terminal spelled out (`\\x1b`)."""
+    """The text with every character that steers a terminal spelled out, such as x1b behind a backslash."""
     return _STEERING.sub(lambda found: _spelled(found[0]), text)
 
 
@@ -37,9 +37,11 @@ def as_json(value: Any, *, indent: bool = True) -> str:
 
 
 def length(seconds: float) -> str:
-    """A length of time in its two largest units: `350ms`, `12s`, `3m 5s`, `2d 4h`."""
+    """A length of time in its two largest units: `350ms`, `1.5s`, `12s`, `3m 5s`, `2d 4h`."""
     if seconds < 1:
         return f"{max(0, round(seconds * 1000))}ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + "s"
     left, parts = round(seconds), []
     for unit, size in _UNITS:
         count, left = divmod(left, size)
@@ -54,7 +56,7 @@ def distance(moment: datetime | None, now: datetime) -> str:
     """How far a moment is from now: `5s ago`, `in 3m 5s`, `now`; empty for None."""
     if moment is None:
         return ""
-    seconds = (moment - now).total_seconds()
-    if abs(seconds) < 1:
+    seconds = round((moment - now).total_seconds())
+    if seconds == 0:
         return "now"
     return f"in {length(seconds)}" if seconds > 0 else f"{length(-seconds)} ago"

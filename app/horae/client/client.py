@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any, Self, TypeVar, Unpack
@@ -98,7 +99,7 @@ class Client:
         """The job as it is now. Raises NotFound."""
         return await self._job(Ask("GET", _job_path(job_id)))
 
-    async def wait(self, job_id: str, timeout: float | None = None) -> Job:
+    async def wait(self, job_id: str, timeout: float | None = None) -> Job:  # noqa: ASYNC109 - what callers expect
         """Waits until the job is final and answers it; `timeout` in seconds, None for as long as it takes.
 
         Raises:
@@ -107,7 +108,7 @@ class Client:
         began = self._clock.monotonic()
         while True:
             left = LONGEST_WAIT if timeout is None else timeout - (self._clock.monotonic() - began)
-            job = await self._get_within(job_id, min(left, LONGEST_WAIT))
+            job = await self._look(job_id, min(left, LONGEST_WAIT))
             if job.is_final:
                 return job
             if timeout is not None and self._clock.monotonic() - began >= timeout:
@@ -117,7 +118,7 @@ class Client:
         """Yields the job now and after each change seen, up to its final state. `every`: seconds between two looks."""
         seen: Job | None = None
         while seen is None or not seen.is_final:
-            job = await (self.get(job_id) if seen is None else self._get_within(job_id, every))
+            job = await (self.get(job_id) if seen is None else self._look(job_id, every))
             if job != seen:
                 yield job
             seen = job
@@ -167,12 +168,13 @@ class Client:
 
     async def count(self, **where: Unpack[JobFilter]) -> int:
         """How many jobs the filter finds, at this moment."""
-        # Asked for a count that can't be, the api refuses, changes nothing, and tells the true one.
+        # An action without the expected count is refused, and the refusal tells the true one.
         try:
-            await self._act("cancel", where, -1, None)
+            await self._act("cancel", where, None, None)
         except Conflict as refusal:
-            return self._member(refusal.problem.extra, lambda content: int(content["count"]))
-        raise BadAnswer(self.url, "an action with a wrong count isn't refused")
+            extra = refusal.problem.extra
+            return self._member(extra, lambda content: int(content["count"]))
+        raise BadAnswer(self.url, "an action without an expected count isn't refused")
 
     async def cancel_all(
         self, *, expected_count: int | None = None, progress: OnProgress | None = None, **where: Unpack[JobFilter]
@@ -240,16 +242,20 @@ class Client:
             if cursor is None:
                 return so_far
 
-    async def _act(self, action: str, where: JobFilter, expected: int, cursor: str | None) -> Any:
-        body = {"action": action, "filter": requests.filter_body(where), "expected_count": expected}
-        if cursor is not None:
-            body["cursor"] = cursor
+    async def _act(self, action: str, where: JobFilter, expected: int | None, cursor: str | None) -> Any:
+        body = requests.action_body(action, where, expected, cursor)
         # The first call again would find another count than before; with a cursor it goes on from there.
         return await self._send(Ask("POST", "/jobs/actions", body=body, repeatable=cursor is not None))
 
-    async def _get_within(self, job_id: str, seconds: float) -> Job:
-        seconds = max(0.0, seconds)
-        return await self._job(Ask("GET", _job_path(job_id), query={"wait": f"{seconds:g}"}, patience=seconds))
+    async def _look(self, job_id: str, seconds: float) -> Job:
+        """The job as soon as it is final, or after so many seconds."""
+        seconds, began = max(0.0, seconds), self._clock.monotonic()
+        job = await self._job(Ask("GET", _job_path(job_id), query={"wait": f"{seconds:.3f}"}, patience=seconds))
+        left = seconds - (self._clock.monotonic() - began)
+        if not job.is_final and left > 0:
+            # An api that is about to end answers at once: don't ask it without pause.
+            await asyncio.sleep(min(left, 0.2))
+        return job
 
     async def _job(self, ask: Ask) -> Job:
         return read(Job, await self._send(ask), self.url)

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from horae.domain.errors import FieldError, HoraeError
@@ -55,15 +55,22 @@ class NotFinished(ClientError, TimeoutError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An RFC 9457 answer. `extra` holds the members that this client has no name for."""
+    """An RFC 9457 answer. `type` is its stable name, `extra` the members that this client has no name for."""
 
     status: int
     title: str
+    type: str = "about:blank"
     detail: str = ""
     errors: tuple[FieldError, ...] = ()
     request_id: str | None = None
     retry_after: float | None = None
-    extra: Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """For people: what it is, then each wrong field."""
+        # The api's detail repeats the fields.
+        first = self.title if self.errors or not self.detail else f"{self.title}: {self.detail}"
+        return [first, *(f"{error.field}: {error.message}" for error in self.errors)]
 
 
 class ProblemError(ClientError):
@@ -71,7 +78,7 @@ class ProblemError(ClientError):
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        super().__init__(_sentence(problem))
+        super().__init__(f"{problem.status} " + "; ".join(problem.lines()))
 
     @property
     def status(self) -> int:
@@ -150,11 +157,3 @@ def problem_error(problem: Problem) -> ProblemError:
     """The error of the class that fits the status."""
     kind = ServerFailed if problem.status >= 500 else _BY_STATUS.get(problem.status, ProblemError)
     return kind(problem)
-
-
-def _sentence(problem: Problem) -> str:
-    parts = [f"{problem.status} {problem.title}"]
-    if problem.detail:
-        parts.append(problem.detail)
-    parts.extend(f"{error.field}: {error.message}" for error in problem.errors)
-    return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""What the client answers: frozen values, times aware and in UTC. Members that this client doesn't know are left out."""
+"""What the client answers: frozen values, times aware and in UTC, without members that it has no name for."""
 
 from __future__ import annotations
 
@@ -190,7 +190,8 @@ class Page(Generic[T]):
 @dataclass(frozen=True, slots=True)
 class ActionProgress:
     """How far an action over a filter has come: of `matched` jobs found at the start, how many were `done`, and how
-    many `refused` because their state had changed or never allowed it."""
+    many `refused` because their state had changed or never allowed it.
+    """
 
     matched: int
     done: int = 0

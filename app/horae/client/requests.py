@@ -120,9 +120,14 @@ def query(where: JobFilter) -> dict[str, str | list[str]]:
     return {name: _parameter(name, value) for name, value in found.items()}
 
 
-def filter_body(where: JobFilter) -> dict[str, Any]:
-    """The filter as the JSON member of `POST /jobs/actions`."""
-    return dict(query(where))
+def action_body(action: str, where: JobFilter, expected_count: int | None, cursor: str | None) -> dict[str, Any]:
+    """The body of `POST /jobs/actions`."""
+    said = {"expected_count": expected_count, "cursor": cursor}
+    return {
+        "action": action,
+        "filter": query(where),
+        **{name: value for name, value in said.items() if value is not None},
+    }
 
 
 def _parameter(name: str, value: Any) -> str | list[str]:

@@ -21,14 +21,15 @@ from horae.domain.errors import FieldError
 from horae.runtime.clock import Clock, SystemClock
 
 _PREFIX = "/api/v1"
-_MEMBERS = frozenset({"type", "title", "status", "detail", "instance", "errors", "request_id"})
+_MEMBERS = frozenset({"type", "title", "status", "detail", "instance", "errors"})
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A request. `repeatable`: sent twice, it does no more than once. `patience`: how long the answer may be held
-    back on purpose, in seconds."""
+    back on purpose, in seconds.
+    """
 
     method: str
     path: str
@@ -138,9 +139,10 @@ class Transport:
         return Problem(
             status=response.status,
             title=str(told.get("title") or response.reason or "refused"),
+            type=str(told.get("type") or "about:blank"),
             detail=str(told.get("detail") or ""),
             errors=tuple(_field_errors(told.get("errors"))),
-            request_id=told.get("request_id") or response.headers.get("X-Request-Id"),
+            request_id=told.get("instance") or response.headers.get("X-Request-Id"),
             retry_after=_retry_after(response.headers.get("Retry-After"), self._clock.now()),
             extra={name: value for name, value in told.items() if name not in _MEMBERS},
         )

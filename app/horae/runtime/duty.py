@@ -17,6 +17,9 @@ log = structlog.get_logger(__name__)
 LONGEST_PAUSE = 5.0
 """seconds between two tries of a duty that keeps failing"""
 
+Stop = asyncio.Event
+"""Set when a role shall come to an end of its own accord."""
+
 
 class Duty(Protocol):
     """What a role does over and over."""
@@ -36,37 +39,44 @@ class Duty(Protocol):
         ...
 
 
-async def run_duty(duty: Duty, clock: Clock) -> None:
-    """Runs the duty until cancelled. An error is logged and the duty tried again, ever more slowly."""
+async def run_duty(duty: Duty, clock: Clock, stop: Stop) -> None:
+    """Runs the duty until `stop` is set, never cutting a round off in its middle.
+
+    An error is logged and the duty tried again, ever more slowly.
+    """
     failures = 0
-    while True:
+    while not stop.is_set():
         # Cleared before the work: a wake-up that comes in the middle of it leads to another round.
         duty.wake.clear()
-        try:
-            pause = await duty.run_once()
-            failures = 0
-        except Unavailable as error:
-            failures += 1
-            pause = pause_after(failures)
-            log.warning("duty.unavailable", duty=duty.name, error=str(error), again_in=round(pause, 2))
-        except Exception:
-            failures += 1
-            pause = pause_after(failures)
-            log.exception("duty.failed", duty=duty.name, again_in=round(pause, 2))
-        if failures:
-            # Whatever wakes it, a failing duty keeps its pause, or a stream of hints would make it spin.
-            await asyncio.sleep(pause)
-        else:
-            await clock.wait(duty.wake, pause)
+        pause, failed = await _round(duty, failures)
+        failures = failures + 1 if failed else 0
+        # Whatever wakes it, a failing duty keeps its pause, or a stream of hints would make it spin.
+        await clock.wait(stop if failed else duty.wake, pause)
+
+
+async def _round(duty: Duty, failures: int) -> tuple[float, bool]:
+    try:
+        return await duty.run_once(), False
+    except Unavailable as error:
+        pause = pause_after(failures)
+        log.warning("duty.unavailable", duty=duty.name, error=str(error), again_in=round(pause, 2))
+    except Exception:
+        pause = pause_after(failures)
+        log.exception("duty.failed", duty=duty.name, again_in=round(pause, 2))
+    return pause, True
 
 
 def pause_after(failures: int) -> float:
-    """Seconds to wait after so many failures in a row, with jitter."""
-    return min(0.1 * 2.0 ** min(failures, 10), LONGEST_PAUSE) * random.uniform(0.5, 1.0)
+    """Seconds to wait after so many failures in a row before the last one, with jitter."""
+    return min(0.2 * 2.0 ** min(failures, 10), LONGEST_PAUSE) * random.uniform(0.5, 1.0)
 
 
-async def run_duties(duties: Iterable[Duty], clock: Clock) -> None:
-    """Runs all of them until cancelled."""
+async def run_duties(duties: Iterable[Duty], clock: Clock, stop: Stop) -> None:
+    """Runs all of them until `stop` is set; a sleeping one is woken by it."""
+    duties = tuple(duties)
     async with asyncio.TaskGroup() as group:
         for duty in duties:
-            group.create_task(run_duty(duty, clock), name=duty.name)
+            group.create_task(run_duty(duty, clock, stop), name=duty.name)
+        await stop.wait()
+        for duty in duties:
+            duty.wake.set()

@@ -34,8 +34,8 @@ PREFIX = "horae.v1"
 MERGE_SECONDS = 0.001
 """after a message to Redis, what comes within this time goes out together"""
 
-SOCKET_SECONDS = 2.0
-"""to connect, and for the answer to a command"""
+ANSWER_SECONDS = 2.0
+"""to connect, and for the answer to a message"""
 
 PROBE_SECONDS = 10.0
 """between two proofs that the subscription lives; half as much again without one ends the session"""
@@ -113,7 +113,7 @@ class RedisSignals:
     async def _subscribed(self, channel: str) -> None:
         if self._reliable:
             with suppress(TimeoutError):
-                async with asyncio.timeout(SOCKET_SECONDS):
+                async with asyncio.timeout(ANSWER_SECONDS):
                     await self._channels.confirmed(channel)
 
     @property
@@ -152,7 +152,8 @@ class RedisSignals:
         """Lasts until something fails."""
         self._channels.reset()
         async with _client(self._url) as redis, redis.pubsub() as pubsub:
-            await pubsub.connect()
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await pubsub.connect()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._receive(pubsub))
                 tasks.create_task(self._send(redis, pubsub))
@@ -162,8 +163,9 @@ class RedisSignals:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._subscribe(pubsub)
-            await self._flush(redis)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._subscribe(pubsub)
+                await self._flush(redis)
             if self._outbox:
                 self._changed.set()
             # The first of many went out at once; what comes now goes out together.
@@ -231,13 +233,14 @@ class RedisSignals:
 
 
 def _client(url: str) -> Redis:
-    # No retries within the library: `run` alone decides when to connect.
+    # The library keeps no timeout: below Python 3.12 its `wait_for` swallows a cancellation now and then. Nor does it
+    # try anything again: `run` alone decides when to connect.
     return Redis.from_url(
         url,
         protocol=2,
         client_name="horae",
-        socket_timeout=SOCKET_SECONDS,
-        socket_connect_timeout=SOCKET_SECONDS,
+        socket_timeout=None,
+        socket_connect_timeout=ANSWER_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
 

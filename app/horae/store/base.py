@@ -286,7 +286,10 @@ class RescueStore(Protocol):
         ...
 
     async def next_rescue(self) -> float | None:
-        """Seconds until the earliest deadline of a hand-over, an attempt or an expiry; None if there is none."""
+        """Seconds until the earliest deadline of a hand-over, an attempt or an expiry; None if there is none.
+
+        Zero or less: something is overdue, or a running job has no live worker.
+        """
         ...
 
 
@@ -330,12 +333,14 @@ class Run:
 class Starts:
     """The answer to a start. What is in none of the lists is stale: it belongs to somebody else now.
 
-    `refused` are still ours but may not start (paused or expired): give them back. `alive` False means that the
-    worker's own row is dead: nothing was started, hold everything until the worker has fenced itself.
+    `refused` are still ours but may not start (paused or expired): give them back. So are `foreign` ones, whose handler
+    this worker hasn't. `alive` False means that the worker's own row is dead: nothing was started, hold everything
+    until the worker has fenced itself.
     """
 
     started: list[Run]
     refused: list[Reference]
+    foreign: list[Reference] = field(default_factory=list)
     alive: bool = True
 
 
@@ -358,18 +363,27 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a finish came to: the state after it and the new token, or `state` None if it was refused as stale."""
+    """What a finish came to: the state after it and the new token, or `state` None if it was refused as stale.
+
+    `carried` says whether a delay message shall bring it back: no longer so if its queue has been paused meanwhile.
+    """
 
     reference: Reference
     state: State | None
     token: int = 0
+    carried: bool = False
 
 
 class WorkerStore(Protocol):
     """The worker's way from deliveries to outcomes: rows T5 to T10, T14 and T19."""
 
-    async def start(self, worker_id: WorkerId, references: Sequence[Reference], lease: float) -> Starts:
-        """T5, one transaction. A row already RUNNING under this id and token counts as started (adopted)."""
+    async def start(
+        self, worker_id: WorkerId, references: Sequence[Reference], handlers: Collection[str], lease: float
+    ) -> Starts:
+        """T5, one transaction, for jobs of these handlers.
+
+        A row already RUNNING under this id and token counts as started (adopted).
+        """
         ...
 
     async def give_back(self, references: Sequence[Reference], delay: float = 0.0) -> int:
@@ -377,8 +391,11 @@ class WorkerStore(Protocol):
         ...
 
     async def finish(self, worker_id: WorkerId, finishes: Sequence[Finish]) -> list[Finished]:
-        """T7 to T10, T11 and T14, one transaction. May be repeated after `OutcomeUnknown`: the second time what was
-        applied is answered with its state again where that is certain, else with None."""
+        """T7 to T10, T11 and T14, one transaction.
+
+        May be repeated after `OutcomeUnknown`: the second time what was applied is answered with its state again where
+        that is certain, else with None.
+        """
         ...
 
     async def progress(self, worker_id: WorkerId, reference: Reference, progress: Mapping[str, Any]) -> bool:

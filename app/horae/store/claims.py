@@ -32,7 +32,8 @@ class Claims:
         """See `DispatchStore`."""
 
         async def work(tx: Transaction) -> list[Reference]:
-            found = [row for state in sorted(CLAIM.sources) for row in await tx.execute(due(lane, state, limit, tx.now))]
+            scans = [due(lane, state, limit, tx.now) for state in sorted(CLAIM.sources)]
+            found = [row for scan in scans for row in await tx.execute(scan)]
             found.sort(key=lambda row: (row.wake_at, row.id))
             taken = [Reference(row.id, row.token + 1) for row in found[:limit]]
             if taken:
@@ -73,7 +74,7 @@ def due(lane: Lane, state: State, limit: int, now: sa.ColumnElement[datetime]) -
         )
         .order_by(jobs.c.wake_at, jobs.c.id)
         .limit(limit)
-        .with_for_update(skip_locked=True, of=None)
+        .with_for_update(skip_locked=True)
     )
 
 
@@ -128,7 +129,7 @@ def _due_lanes(rows: Sequence[sa.Row[Any]], waits: Sequence[float]) -> list[DueL
 def running_by_worker() -> sa.Select[Any]:
     """How many jobs run under each worker id."""
     return (
-        sa.select(jobs.c.worker_id, sa.func.count().label("count"))
+        sa.select(jobs.c.worker_id, sa.func.count().label("total"))
         .where(jobs.c.state == State.RUNNING)
         .group_by(jobs.c.worker_id)
     )
@@ -144,7 +145,7 @@ async def _capacities(tx: Transaction) -> list[Capacity]:
     ).all()
     if not live:
         return []
-    running = {row.worker_id: row.count for row in await tx.execute(running_by_worker())}
+    running = {row.worker_id: row.total for row in await tx.execute(running_by_worker())}
     return [
         Capacity(
             id=row.id,
@@ -159,6 +160,8 @@ async def _capacities(tx: Transaction) -> list[Capacity]:
 
 async def _queued(tx: Transaction) -> dict[str, int]:
     rows = await tx.execute(
-        sa.select(jobs.c.queue, sa.func.count().label("count")).where(jobs.c.state == State.QUEUED).group_by(jobs.c.queue)
+        sa.select(jobs.c.queue, sa.func.count().label("total"))
+        .where(jobs.c.state == State.QUEUED)
+        .group_by(jobs.c.queue)
     )
-    return {row.queue: row.count for row in rows}
+    return {row.queue: row.total for row in rows}

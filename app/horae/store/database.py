@@ -176,9 +176,12 @@ class MySql:
         """See `Database`. A read does no harm twice: a stale pooled connection is replaced once."""
         for last in (False, True):
             try:
-                async with self.engine.connect() as connection:
-                    async with _abandoned(connection, rollback=False), asyncio.timeout(PATIENCE):
-                        return await work(Transaction(connection, self._now()))
+                async with (
+                    self.engine.connect() as connection,
+                    _abandoned(connection, rollback=False),
+                    asyncio.timeout(PATIENCE),
+                ):
+                    return await work(Transaction(connection, self._now()))
             except DBAPIError as error:
                 if not is_lost(error):
                     raise
@@ -189,7 +192,8 @@ class MySql:
         raise AssertionError("unreachable")
 
     def _now(self) -> sa.ColumnElement[datetime]:
-        return Utc() if self._clock is None else sa.literal(self._clock.now(), Moment())
+        # A bare parameter would be text to the server, and its microseconds lost in arithmetic.
+        return Utc() if self._clock is None else sa.cast(self._clock.now(), Moment())
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -286,7 +290,8 @@ def _reason(error: BaseException) -> str:
 
 def _mysql_address(address: URL) -> URL:
     own = ("ssl", "ssl_ca")
-    return address.set(drivername="mysql+aiomysql").difference_update_query(own).update_query_dict({"charset": "utf8mb4"})
+    plain = address.set(drivername="mysql+aiomysql").difference_update_query(own)
+    return plain.update_query_dict({"charset": "utf8mb4"})
 
 
 def _mysql_arguments(address: URL) -> dict[str, Any]:

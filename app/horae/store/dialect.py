@@ -24,6 +24,9 @@ _MICROSECOND = timedelta(microseconds=1)
 DEADLOCK, LOCK_WAIT, RECORD_CHANGED, DUPLICATE = 1213, 1205, 1020, 1062
 _REDO = frozenset({DEADLOCK, LOCK_WAIT, RECORD_CHANGED})
 
+_LOST = frozenset({0, 1040, 1053, 1152, 1158, 1159, 1160, 1161, 1927})
+"""A server that shuts down, ends the connection or has too many; 2000 to 2999 are the client's own: lost, refused."""
+
 
 def micros(seconds: float) -> int:
     """Seconds as whole microseconds, rounded up: nothing is ever due early."""
@@ -40,11 +43,11 @@ class Id(sa.types.TypeDecorator[str]):
         """BINARY(16), or a blob on SQLite."""
         return dialect.type_descriptor(mysql.BINARY(16) if dialect.name == "mysql" else sa.LargeBinary(16))
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+    def process_bind_param(self, value: str | None, _dialect: Dialect) -> bytes | None:
         """From text to bytes."""
         return None if value is None else bytes.fromhex(value.replace("-", ""))
 
-    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
+    def process_result_value(self, value: bytes | None, _dialect: Dialect) -> str | None:
         """From bytes to text."""
         return None if value is None else text_of_id(value)
 
@@ -76,7 +79,7 @@ class Moment(sa.types.TypeDecorator[datetime]):
             return None
         return value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "mysql" else _since_epoch(value)
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: Any | None, _dialect: Dialect) -> datetime | None:
         """From what the database keeps."""
         if value is None:
             return None
@@ -99,11 +102,11 @@ class Key(sa.types.TypeDecorator[str]):
         """VARBINARY(255), or a blob on SQLite."""
         return dialect.type_descriptor(mysql.VARBINARY(255) if dialect.name == "mysql" else sa.LargeBinary(255))
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+    def process_bind_param(self, value: str | None, _dialect: Dialect) -> bytes | None:
         """From text to bytes."""
         return None if value is None else value.encode()
 
-    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
+    def process_result_value(self, value: bytes | None, _dialect: Dialect) -> str | None:
         """From bytes to text."""
         return None if value is None else value.decode()
 
@@ -116,7 +119,7 @@ class Utc(ColumnElement[datetime]):
 
 
 @compiles(Utc, "mysql")
-def _utc_on_mysql(element: Utc, compiler: SQLCompiler, **_: Any) -> str:
+def _utc_on_mysql(_element: Utc, _compiler: SQLCompiler, **_: Any) -> str:
     # Not NOW(): it follows the connection's time zone.
     return "UTC_TIMESTAMP(6)"
 
@@ -126,7 +129,7 @@ class Later(ColumnElement[datetime]):
 
     inherit_cache = True
     type = Moment()
-    _traverse_internals = [
+    _traverse_internals = [  # noqa: RUF012 - the base class declares it so
         ("moment", sa.sql.visitors.InternalTraversal.dp_clauseelement),
         ("delta", sa.sql.visitors.InternalTraversal.dp_clauseelement),
     ]
@@ -169,8 +172,5 @@ def is_lost(error: BaseException) -> bool:
         if error.connection_invalidated:
             return True
         number = error_number(error)
-        # 2000 to 2999 are the client's own errors: lost, refused, out of sequence; 1040 to 1158 and the rest below
-        # are a server that shuts down, kills the connection or has too many.
-        return number is not None and (2000 <= number < 3000 or number in (0, 1040, 1053, 1152, 1158, 1159, 1160, 1161, 1927))
+        return number is not None and (number in _LOST or 2000 <= number < 3000)
     return isinstance(error, OSError | EOFError | TimeoutError)
-

@@ -29,6 +29,7 @@ ENDING_COLUMNS = (
     jobs.c.id,
     jobs.c.token,
     jobs.c.namespace,
+    jobs.c.queue,
     jobs.c.attempt,
     jobs.c.failures,
     jobs.c.losses,

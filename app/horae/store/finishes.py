@@ -7,14 +7,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from horae.domain.ids import WorkerId
+from horae.domain.ids import JobId, WorkerId
 from horae.domain.job import Reference, State
 from horae.domain.transitions import CANCEL_RUNNING, FAIL, RELEASE, RETRY_ASKED, SUCCEED, Move
 from horae.store.base import Finish, Finished
 from horae.store.database import Database, Transaction
 from horae.store.endings import CASES, ENDING_COLUMNS, Ending, varied, write_endings
 from horae.store.moves import by_token, chunks, moved
-from horae.store.tables import jobs
+from horae.store.tables import jobs, pauses
 
 YIELD_TO_CANCEL = (FAIL, RETRY_ASKED, RELEASE)
 """moves that end in CANCELLED instead when a cancel was asked for"""
@@ -59,11 +59,11 @@ async def _write_successes(
 
 
 async def _applied(
-    tx: Transaction, worker_id: WorkerId, token: int, ids: Sequence[str], changed: int
+    tx: Transaction, worker_id: WorkerId, token: int, ids: Sequence[JobId], changed: int
 ) -> Iterable[Reference]:
     """Which of them are SUCCESS by this worker's hand: all, unless some went elsewhere or were written before."""
     if changed == len(ids):
-        return [Reference(id_, token) for id_ in ids]  # type: ignore[arg-type]
+        return [Reference(id_, token) for id_ in ids]
     mine = sa.select(jobs.c.id).where(
         jobs.c.id.in_(ids), jobs.c.state == State.SUCCESS, jobs.c.token == token, jobs.c.worker_id == worker_id
     )
@@ -83,14 +83,23 @@ async def _end(tx: Transaction, worker_id: WorkerId, finishes: Sequence[Finish])
         .with_for_update()
     )
     rows: Mapping[Any, sa.Row[Any]] = {Reference(row.id, row.token): row for row in await tx.execute(locked)}
-    endings = {f.reference: _ending(f, rows[f.reference]) for f in finishes if f.reference in rows}
+    paused = await _paused(tx) if any(f.carried for f in finishes) else frozenset()
+    endings = {f.reference: _ending(f, rows[f.reference], paused) for f in finishes if f.reference in rows}
     if endings:
         await write_endings(tx, list(endings.values()))
     return {
-        reference: Finished(reference, ending.move.target, ending.token) for reference, ending in endings.items()
+        reference: Finished(reference, ending.move.target, ending.token, ending.carried)
+        for reference, ending in endings.items()
     }
 
 
-def _ending(finish: Finish, row: sa.Row[Any]) -> Ending:
+async def _paused(tx: Transaction) -> frozenset[tuple[str, str]]:
+    rows = await tx.execute(sa.select(pauses.c.namespace, pauses.c.queue))
+    return frozenset((row.namespace, row.queue) for row in rows)
+
+
+def _ending(finish: Finish, row: sa.Row[Any], paused: frozenset[tuple[str, str]]) -> Ending:
     move: Move = CANCEL_RUNNING if row.cancel_requested and finish.move in YIELD_TO_CANCEL else finish.move
-    return Ending(row, move, finish.outcome, finish.error, finish.delay, finish.carried)
+    # A retry of a paused queue waits in its row: its message would only be refused.
+    carried = finish.carried and move is finish.move and (row.namespace, row.queue) not in paused
+    return Ending(row, move, finish.outcome, finish.error, finish.delay, carried)

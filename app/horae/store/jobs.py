@@ -118,12 +118,12 @@ class Jobs(Submissions):
     async def counts(self, namespace: str) -> Mapping[State, int]:
         """See `JobStore`."""
         statement = (
-            sa.select(jobs.c.state, sa.func.count().label("count"))
+            sa.select(jobs.c.state, sa.func.count().label("total"))
             .where(jobs.c.namespace == namespace)
             .group_by(jobs.c.state)
         )
         rows = await self._database.read(lambda tx: tx.execute(statement))
-        found = {State(row.state): int(row.count) for row in rows}
+        found = {State(row.state): int(row.total) for row in rows}
         return {state: found.get(state, 0) for state in State}
 
 
@@ -141,13 +141,13 @@ async def _locked(tx: Transaction, namespace: str, job_ids: Collection[str]) -> 
 
 def _fresh_round() -> dict[str, Any]:
     """T15: nothing of the earlier round is left but the count of starts."""
-    cleared = ("expires_at", "first_started_at", "started_at", "finished_at", "worker_id", "result", "error", "progress")
+    times = ("expires_at", "first_started_at", "started_at", "finished_at")
     return {
         "round": jobs.c.round + 1,
         "failures": 0,
         "losses": 0,
         "cancel_requested": False,
-        **dict.fromkeys(cleared),
+        **dict.fromkeys((*times, "worker_id", "result", "error", "progress")),
     }
 
 
@@ -179,5 +179,3 @@ async def _retag(tx: Transaction, namespace: str, job_id: str, new: Sequence[str
     if new:
         rows = [{"namespace": namespace, "tag": tag, "job_id": job_id} for tag in dict.fromkeys(new)]
         await tx.execute(sa.insert(tags), rows)
-
-

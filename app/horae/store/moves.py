@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from horae.domain.ids import JobId
 from horae.domain.job import FINAL, Reference
 from horae.domain.transitions import Move, Wake
 from horae.store.dialect import Later, micros
@@ -59,8 +60,8 @@ def _wake(wake: Wake, now: sa.ColumnElement[datetime], changes: Values) -> Any:
     raise ValueError(f"the caller must say wake_at for {wake}")
 
 
-def by_token(references: Iterable[Reference]) -> list[tuple[int, list[str]]]:
-    """References grouped by token: nearly always there is one, so that the guard is an equality and a primary-key list."""
+def by_token(references: Iterable[Reference]) -> list[tuple[int, list[JobId]]]:
+    """References grouped by token: nearly always one, so that the guard is an equality and a primary-key list."""
     ordered = sorted(references, key=lambda reference: reference.token)
     return [(token, [r.id for r in group]) for token, group in groupby(ordered, key=lambda reference: reference.token)]
 

@@ -64,7 +64,7 @@ class Registry:
         await self._database.transact(work)
 
     async def remember(self, infos: Sequence[HandlerInfo]) -> None:
-        """See `RegistryStore`. What is known already isn't written again: workers start often, handlers change rarely."""
+        """See `RegistryStore`. Only what is news is written: workers start often, handlers change rarely."""
         known = {info.name: info for info in await self.handlers()}
         for info in infos:
             if known.get(info.name) != info:
@@ -99,7 +99,7 @@ class Registry:
             live = (workers.c.expires_at > tx.now).label("live")
             listed = sa.select(workers, live).where(workers.c.expires_at > since).order_by(workers.c.started_at)
             rows = (await tx.execute(listed)).all()
-            running = {row.worker_id: row.count for row in await tx.execute(running_by_worker())}
+            running = {row.worker_id: row.total for row in await tx.execute(running_by_worker())}
             return [_worker_of(row, running.get(row.id, 0)) for row in rows]
 
         return await self._database.read(work)
@@ -202,13 +202,13 @@ async def _queues(tx: Transaction, namespace: str) -> list[QueueInfo]:
 async def _depths(tx: Transaction, namespace: str) -> dict[str, defaultdict[State, int]]:
     """Jobs that are not final, by queue and state."""
     statement = (
-        sa.select(jobs.c.queue, jobs.c.state, sa.func.count().label("count"))
+        sa.select(jobs.c.queue, jobs.c.state, sa.func.count().label("total"))
         .where(jobs.c.state.in_(sorted(set(State) - FINAL)), jobs.c.namespace == namespace)
         .group_by(jobs.c.state, jobs.c.queue)
     )
     depths: dict[str, defaultdict[State, int]] = {}
     for row in await tx.execute(statement):
-        depths.setdefault(row.queue, defaultdict(int))[State(row.state)] = row.count
+        depths.setdefault(row.queue, defaultdict(int))[State(row.state)] = row.total
     return depths
 
 

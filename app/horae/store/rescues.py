@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -60,7 +61,7 @@ class Rescues:
         """See `RescueStore`."""
         rescued: Counter[Outcome] = Counter()
         for worker_id in await self._database.read(_dead_workers):
-            rescued += await self._database.transact(lambda tx, w=worker_id: _rescue_of(tx, w, limit))  # type: ignore[misc]
+            rescued += await self._database.transact(partial(_rescue_of, worker_id=worker_id, limit=limit))
         rescued += await self._database.transact(lambda tx: _rescue_late(tx, limit))
         return rescued
 
@@ -83,7 +84,7 @@ class Rescues:
         gone = 0
         for state, age in ages.items():
             if age is not None:
-                gone += await self._database.transact(lambda tx, s=state, a=age: _prune(tx, s, a, limit))  # type: ignore[misc]
+                gone += await self._database.transact(partial(_prune, state=state, age=age, limit=limit))
         await self._database.transact(lambda tx: _prune_rest(tx, limit))
         return gone
 
@@ -107,9 +108,12 @@ async def _locked_ids(
 
 async def _dead_workers(tx: Transaction) -> list[WorkerId]:
     """Ids that RUNNING jobs name and that have no live row; judged again under a lock before anything is done."""
+    return list((await tx.execute(_orphans(tx).distinct())).scalars())
+
+
+def _orphans(tx: Transaction) -> sa.Select[tuple[str]]:
     live = sa.exists().where(workers.c.id == jobs.c.worker_id, workers.c.expires_at > tx.now)
-    statement = sa.select(jobs.c.worker_id).where(jobs.c.state == State.RUNNING, ~live).distinct()
-    return list((await tx.execute(statement)).scalars())
+    return sa.select(jobs.c.worker_id).where(jobs.c.state == State.RUNNING, ~live)
 
 
 async def _rescue_of(tx: Transaction, worker_id: WorkerId, limit: int) -> Counter[Outcome]:
@@ -126,9 +130,7 @@ async def _rescue_late(tx: Transaction, limit: int) -> Counter[Outcome]:
     return await _rescue(tx, jobs.c.wake_at <= tx.now, limit, judge_late)
 
 
-async def _rescue(
-    tx: Transaction, condition: sa.ColumnElement[bool], limit: int, judge: Judge
-) -> Counter[Outcome]:
+async def _rescue(tx: Transaction, condition: sa.ColumnElement[bool], limit: int, judge: Judge) -> Counter[Outcome]:
     statement = (
         sa.select(*ENDING_COLUMNS)
         .where(jobs.c.state == State.RUNNING, condition)
@@ -202,13 +204,18 @@ async def _prune_keys(tx: Transaction, limit: int) -> None:
 
 
 async def _next_rescue(tx: Transaction) -> float | None:
-    bounds = [(State.QUEUED, jobs.c.wake_at), (State.RUNNING, jobs.c.wake_at)]
-    bounds += [(state, jobs.c.expires_at) for state in sorted(EXPIRE.sources)]
-    moment = await tx.moment()
-    waits = []
-    for state, column in bounds:
-        earliest = sa.select(column).where(jobs.c.state == state, column.is_not(None)).order_by(column).limit(1)
-        found = (await tx.execute(earliest)).scalar()
-        if found is not None:
-            waits.append((found - moment).total_seconds())
-    return min(waits, default=None)
+    """One statement: it runs every few seconds on each scheduler, mostly to learn that there is nothing to do."""
+    bounds = [_earliest(State.QUEUED, jobs.c.wake_at), _earliest(State.RUNNING, jobs.c.wake_at)]
+    bounds += [_earliest(state, jobs.c.expires_at) for state in sorted(EXPIRE.sources)]
+    labelled = [bound.label(f"bound_{place}") for place, bound in enumerate(bounds)]
+    row = (await tx.execute(sa.select(tx.now.label("now"), sa.exists(_orphans(tx)).label("orphans"), *labelled))).one()
+    if row.orphans:
+        return 0.0
+    moments = [row[2 + place] for place in range(len(bounds))]
+    return min(((moment - row.now).total_seconds() for moment in moments if moment is not None), default=None)
+
+
+def _earliest(state: State, column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
+    # ORDER BY with LIMIT is one look into the index, past the rows without a deadline.
+    statement = sa.select(column).where(jobs.c.state == state, column.is_not(None))
+    return statement.order_by(column).limit(1).scalar_subquery()

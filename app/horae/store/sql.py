@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -83,5 +82,3 @@ async def _recover(tx: Transaction) -> int:
     if running:
         await write_endings(tx, [judge_lost(row, 0.0) for row in running])
     return len(queued) + count + len(running)
-
-

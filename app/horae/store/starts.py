@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -25,18 +26,20 @@ class Starting:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def start(self, worker_id: WorkerId, references: Sequence[Reference], lease: float) -> Starts:
+    async def start(
+        self, worker_id: WorkerId, references: Sequence[Reference], handlers: Collection[str], lease: float
+    ) -> Starts:
         """See `WorkerStore`."""
 
         async def work(tx: Transaction) -> Starts:
             for token, ids in by_token(references):
-                await tx.execute(start(worker_id, token, ids, tx.now, lease))
+                await tx.execute(start(worker_id, token, ids, handlers, tx.now, lease))
             rows = await tx.execute(sa.select(*RUN_COLUMNS).where(jobs.c.id.in_([r.id for r in references])))
             found = {row.id: row for row in rows}
-            starts = _sort(worker_id, references, found)
+            starts = _sort(worker_id, references, handlers, found)
             # Refused with everything as the delivery says: it can only be the lane, the expiry or this worker's row.
             alive = not starts.refused or await _alive(tx, worker_id)
-            return starts if alive else Starts(starts.started, starts.refused, alive=False)
+            return starts if alive else replace(starts, alive=False)
 
         return await self._database.transact(work)
 
@@ -82,7 +85,12 @@ class Starting:
 
 
 def start(
-    worker_id: WorkerId, token: int, ids: Sequence[str], now: sa.ColumnElement[datetime], lease: float
+    worker_id: WorkerId,
+    token: int,
+    ids: Sequence[str],
+    handlers: Collection[str],
+    now: sa.ColumnElement[datetime],
+    lease: float,
 ) -> sa.Update:
     """T5 for references of one token, with its whole guard in the statement."""
     alive = sa.exists().where(workers.c.id == worker_id, workers.c.expires_at > now)
@@ -96,23 +104,29 @@ def start(
     }
     return moved(START, ids, now, **changes).where(
         jobs.c.token == token,
+        jobs.c.handler.in_(sorted(handlers)),
         sa.or_(jobs.c.expires_at.is_(None), jobs.c.expires_at > now),
         ~paused,
         alive,
     )
 
 
-def _sort(worker_id: WorkerId, references: Sequence[Reference], found: Mapping[str, sa.Row[Any]]) -> Starts:
-    started, refused = [], []
+def _sort(
+    worker_id: WorkerId,
+    references: Sequence[Reference],
+    handlers: Collection[str],
+    found: Mapping[str, sa.Row[Any]],
+) -> Starts:
+    starts = Starts([], [])
     for reference in references:
         row = found.get(reference.id)
         if row is None or row.token != reference.token:
             continue
         if row.state == State.RUNNING and row.worker_id == worker_id:
-            started.append(run_of(row))
+            starts.started.append(run_of(row))
         elif row.state in START.sources:
-            refused.append(reference)
-    return Starts(started, refused)
+            (starts.refused if row.handler in handlers else starts.foreign).append(reference)
+    return starts
 
 
 async def _alive(tx: Transaction, worker_id: WorkerId) -> bool:

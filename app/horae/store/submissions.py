@@ -74,23 +74,27 @@ def _repeated(request: RequestKey, known: _Known) -> Submitted:
 def _sort(new: Sequence[NewJob], known: Mapping[str, _Known]) -> tuple[Submitted, list[NewJob]]:
     """Tells the jobs that are new from those whose key is known, also from an earlier place in the same request."""
     seen = dict(known)
-    ids, fresh = [], []
+    submitted, fresh = Submitted([], []), []
     for index, job in enumerate(new):
-        key = job.idempotency_key
-        if key is not None and key in seen:
-            if seen[key].request_hash != job.request_hash or len(seen[key].ids) != 1:
-                raise KeyConflict(key, index if len(new) > 1 else None)
-            ids.append(seen[key].ids[0])
-            continue
-        if key is not None:
-            seen[key] = _Known(job.request_hash, [job.id])
-        ids.append(job.id)
-        fresh.append(job)
-    made = {job.id for job in fresh}
-    # A key repeated within the request names the same job twice; only its first place is fresh.
-    places: set[JobId] = set()
-    flags = [id_ in made and not (id_ in places or places.add(id_)) for id_ in ids]  # type: ignore[func-returns-value]
-    return Submitted(ids, flags), fresh
+        first = _first_with_its_key(job, seen, index if len(new) > 1 else None)
+        submitted.ids.append(first or job.id)
+        submitted.fresh.append(first is None)
+        if first is None:
+            fresh.append(job)
+    return submitted, fresh
+
+
+def _first_with_its_key(job: NewJob, seen: dict[str, _Known], index: int | None) -> JobId | None:
+    """The job that has the key already; else the key is this job's from now on."""
+    key = job.idempotency_key
+    if key is None:
+        return None
+    if key not in seen:
+        seen[key] = _Known(job.request_hash, [job.id])
+        return None
+    if seen[key].request_hash != job.request_hash or len(seen[key].ids) != 1:
+        raise KeyConflict(key, index)
+    return seen[key].ids[0]
 
 
 async def _known(tx: Transaction, namespace: str, wanted: Sequence[str], now: datetime) -> dict[str, _Known]:
@@ -139,11 +143,12 @@ def _key_row(namespace: str, key: str, request_hash: bytes, ids: list[JobId], no
 
 
 async def _insert_jobs(tx: Transaction, namespace: str, fresh: Sequence[NewJob], now: datetime) -> None:
-    for chunk in chunks(fresh, INSERT):
-        await tx.execute(sa.insert(jobs), [job_values(namespace, job, now, _run_at(job, now)) for job in chunk])
-    labels = [{"namespace": namespace, "tag": tag, "job_id": job.id} for job in fresh for tag in dict.fromkeys(job.tags)]
-    for rows in chunks(labels, INSERT):
-        await tx.execute(sa.insert(tags), rows)
+    for part in chunks(fresh, INSERT):
+        await tx.execute(sa.insert(jobs), [job_values(namespace, job, now, _run_at(job, now)) for job in part])
+    labels = [(tag, job.id) for job in fresh for tag in dict.fromkeys(job.tags)]
+    rows = [{"namespace": namespace, "tag": tag, "job_id": id_} for tag, id_ in labels]
+    for chunk in chunks(rows, INSERT):
+        await tx.execute(sa.insert(tags), chunk)
 
 
 def _run_at(job: NewJob, now: datetime) -> datetime:

@@ -5,6 +5,8 @@ Every table of users' data has a namespace; workers and handlers belong to the i
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
@@ -13,7 +15,7 @@ from horae.store.dialect import Id, Key, Moment
 
 metadata = sa.MetaData()
 
-_MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+_MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 
 def _text() -> sa.types.TypeEngine[str]:

@@ -105,7 +105,9 @@ def _around_jobs() -> None:
         "idempotency_keys",
         sa.Column("namespace", NAME, primary_key=True),
         sa.Column("key", Key, primary_key=True),
-        sa.Column("request_hash", sa.LargeBinary(32).with_variant(mysql.BINARY(32), "mysql", "mariadb"), nullable=False),
+        sa.Column(
+            "request_hash", sa.LargeBinary(32).with_variant(mysql.BINARY(32), "mysql", "mariadb"), nullable=False
+        ),
         sa.Column("job_ids", sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"), nullable=False),
         sa.Column("expires_at", Moment, nullable=False),
         indexes={"keys_expiry": ["expires_at"]},

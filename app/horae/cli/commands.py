@@ -1,13 +1,29 @@
-"""A group that knows its commands by name and one line each, and imports one only when it is called."""
+"""Commands with examples in their help, and a group that imports a command only when it is called."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
+
+
+class Command(click.Command):
+    """Its help ends with lines to try."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the examples."""
+        super().format_epilog(ctx, formatter)
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
 
 
 class Lazy(NamedTuple):
@@ -49,5 +65,8 @@ class LazyGroup(click.Group):
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def _lines(self, ctx: click.Context) -> list[tuple[str, str]]:
-        eager = ((name, command.get_short_help_str(80)) for name, command in self.commands.items())
-        return [*((name, lazy.line) for name, lazy in self.lazy.items() if lazy.line), *eager]
+        named = ((name, self._line(name)) for name in self.list_commands(ctx))
+        return [(name, line) for name, line in named if line]
+
+    def _line(self, name: str) -> str:
+        return self.lazy[name].line if name in self.lazy else self.commands[name].get_short_help_str(80)

@@ -1,0 +1,72 @@
+"""RabbitMQ as a broker: a connection to publish, one for each consumer, and the topology that both declare."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+
+from aio_pika.abc import AbstractConnection
+
+from horae.broker.amqp import close, connect, losses_as
+from horae.broker.base import Receive
+from horae.broker.rabbitmq_consumer import Probes, RabbitConsumer, Subscription
+from horae.broker.rabbitmq_publisher import RabbitPublisher
+from horae.broker.topology import declare_delivery, declare_levels
+from horae.domain.errors import BrokerUnavailable
+from horae.runtime.clock import Clock
+
+CHECK_SECONDS = 30.0
+"""RabbitMQ may take a second for each queue that is new"""
+
+OLDEST_VERSION = (3, 10)
+"""the first whose quorum queues know lifetimes and dead-letter at least once"""
+
+
+class RabbitBroker:
+    """RabbitMQ at `url` (amqp:// or amqps://). Nothing is connected before it is used."""
+
+    def __init__(self, url: str, clock: Clock, count_malformed: Callable[[str], None] = lambda _queue: None) -> None:
+        """`count_malformed` is called with the queue's name for each message that nobody of ours can have sent."""
+        self._url = url
+        self._clock = clock
+        self._count_malformed = count_malformed
+        self._publisher = RabbitPublisher(url, clock)
+
+    @property
+    def publisher(self) -> RabbitPublisher:
+        """For sending."""
+        return self._publisher
+
+    def consumer(self, queues: Sequence[str], receive: Receive, prefetch: int) -> RabbitConsumer:
+        """A consumer of these queues that holds at most `prefetch` unacked deliveries of each."""
+        subscription = Subscription(tuple(queues), receive, prefetch)
+        probes = Probes(self._publisher.probe)
+        return RabbitConsumer(self._url, self._clock, subscription, probes, self._count_malformed)
+
+    async def check(self) -> None:
+        """Connects, asks for the version, and declares everything but the queues of jobs.
+
+        Raises:
+            BrokerUnavailable: with the reason.
+        """
+        connection = await connect(self._url, "check")
+        try:
+            _refuse_old(connection)
+            with losses_as(BrokerUnavailable, "can't declare the delay levels"):
+                async with asyncio.timeout(CHECK_SECONDS), connection.channel() as channel:
+                    await declare_delivery(channel)
+                    await declare_levels(channel)
+        finally:
+            await close(connection)
+
+    async def close(self) -> None:
+        """Ends publishing. Consumers end with their `run`."""
+        await self._publisher.close()
+
+
+def _refuse_old(connection: AbstractConnection) -> None:
+    properties = connection.transport.connection.server_properties if connection.transport else {}
+    version = str(properties.get("version", ""))
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_VERSION:
+        raise BrokerUnavailable(f"RabbitMQ {version} is too old: {'.'.join(map(str, OLDEST_VERSION))} is needed")

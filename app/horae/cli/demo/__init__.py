@@ -1,0 +1,1 @@
+"""`scripts/demo`: every role in one process, a few jobs of each kind, shown live until all are final."""

@@ -1,0 +1,91 @@
+"""`horae job list` and `horae job show`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from horae.cli.call import call
+from horae.cli.commands import Command
+from horae.cli.jobs.details import print_details
+from horae.cli.output import Column, print_json, show_table, state_word, word
+from horae.cli.params import filter_options, json_option, where_of
+from horae.cli.situation import situation, starts
+from horae.cli.text import distance
+from horae.client import Attempt, Client, Job, JobFilter, Page
+from horae.runtime.clock import SystemClock
+
+_clock = SystemClock()
+
+
+@click.command(
+    "list",
+    cls=Command,
+    examples=[
+        "horae job list --state FAILED --created-after 2h",
+        "horae job list --queue mail --state PENDING --state RETRYING --all --json",
+        "horae job list --search 'connection refused'",
+    ],
+)
+@filter_options
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--all", "everything", is_flag=True, help="Every job that is found.")
+@json_option
+def list_jobs(limit: int, everything: bool, as_json: bool, **options: Any) -> None:
+    """List jobs, newest first."""
+    where = where_of(options)
+    page = call(lambda client: found(client, where, None if everything else limit))
+    if as_json:
+        print_json(page)
+        return
+    show_table(_columns(), page.items, "No job is found.")
+    if page.next_cursor is not None:
+        click.echo(f"The newest {len(page.items)}; there are more: --limit N or --all.", err=True)
+
+
+async def found(client: Client, where: JobFilter, limit: int | None) -> Page[Job]:
+    """The newest so many jobs, or all; the cursor leads to the rest."""
+    jobs: list[Job] = []
+    cursor: str | None = None
+    while True:
+        wanted = 200 if limit is None else min(200, limit - len(jobs))
+        page = await client.list(limit=wanted, cursor=cursor, **where)
+        jobs.extend(page.items)
+        cursor = page.next_cursor
+        if cursor is None or len(jobs) == limit:
+            return Page(tuple(jobs), cursor)
+
+
+def _columns() -> list[Column[Job]]:
+    now = _clock.now()
+    return [
+        Column("ID", lambda job: word(job.id, "dim")),
+        Column("STATE", lambda job: state_word(job.state)),
+        Column("HANDLER", lambda job: job.handler),
+        Column("QUEUE", lambda job: job.queue, needs=120),
+        Column("PRIORITY", lambda job: job.priority, needs=150),
+        Column("ATTEMPT", starts, needs=110, right=True),
+        Column("CREATED", lambda job: distance(job.created_at, now), needs=80),
+        Column("TAGS", lambda job: ", ".join(job.tags), needs=160, words=True),
+        Column("", lambda job: word(situation(job, now), "dim"), needs=120, words=True),
+    ]
+
+
+@click.command(
+    cls=Command,
+    examples=["horae job show 0190b6a5-6c3f-7d4e-8a51-3f0d2c9b7e11", "horae job show ID --json | jq .job.result"],
+)
+@click.argument("job_id", metavar="ID")
+@json_option
+def show(job_id: str, as_json: bool) -> None:
+    """Show a job with its attempts, payload, error and result."""
+
+    async def both(client: Client) -> tuple[Job, tuple[Attempt, ...]]:
+        return await client.get(job_id), await client.attempts(job_id)
+
+    job, attempts = call(both)
+    if as_json:
+        print_json({"job": job, "attempts": attempts})
+    else:
+        print_details(job, attempts, _clock.now())

@@ -1,0 +1,103 @@
+"""Claim, then publish: the claim commits first, so that a publish may be lost, doubled or late without harm.
+
+A delivery that certainly didn't arrive is taken back (T4). One whose confirm is missing may have arrived: it is
+published again with the same tokens while its lease lasts, and after that T12 finds the jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from horae.broker.base import Publisher
+from horae.dispatch.window import Portion, delivery_size
+from horae.domain.errors import BrokerUnavailable, PublishReturned, PublishUnknown, Unavailable
+from horae.domain.job import Reference
+from horae.runtime.clock import Clock
+from horae.store.base import Capacity, DispatchStore
+
+log = structlog.get_logger(__name__)
+
+LARGEST_CLAIM = 500
+IN_FLIGHT = 64
+"""deliveries that wait for their confirm at the same time"""
+AGAIN = 0.5
+"""seconds between two tries of a publish without a confirm"""
+REST = 1.0
+"""seconds without a claim after the broker has refused one"""
+
+
+class Dispatcher:
+    """Claims portions and publishes them in the background."""
+
+    def __init__(self, store: DispatchStore, publisher: Publisher, clock: Clock, lease: float) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._clock = clock
+        self._lease = lease
+        self._publishing: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(IN_FLIGHT)
+        self._rest_until = float("-inf")
+
+    @property
+    def resting(self) -> float:
+        """Seconds for which nothing should be claimed, because the broker has just refused a delivery."""
+        return max(0.0, self._rest_until - self._clock.monotonic())
+
+    async def dispatch(self, portion: Portion, workers: Sequence[Capacity]) -> int:
+        """Claims the portion and hands it on to be published; answers how many jobs it got."""
+        claimed = 0
+        for lane in portion.lanes:
+            while claimed < portion.count and not self.resting:
+                wanted = min(portion.count - claimed, LARGEST_CLAIM)
+                references = await self._store.claim(lane, wanted, self._lease)
+                claimed += len(references)
+                await self._hand_on(portion.queue, references, workers)
+                if len(references) < wanted:
+                    break
+        return claimed
+
+    async def _hand_on(self, queue: str, references: Sequence[Reference], workers: Sequence[Capacity]) -> None:
+        until = self._clock.monotonic() + self._lease
+        size = delivery_size(len(references), workers, queue)
+        for start in range(0, len(references), size):
+            await self._room.acquire()
+            task = asyncio.create_task(self._publish(queue, references[start : start + size], until))
+            self._publishing.add(task)
+            task.add_done_callback(self._published)
+
+    def _published(self, task: asyncio.Task[None]) -> None:
+        self._publishing.discard(task)
+        self._room.release()
+
+    async def _publish(self, queue: str, references: Sequence[Reference], until: float) -> None:
+        """Until it is confirmed, refused, or the lease is over."""
+        while True:
+            try:
+                await self._publisher.publish(queue, references)
+                return
+            except PublishUnknown as error:
+                log.warning("dispatch.unconfirmed", queue=queue, jobs=len(references), error=str(error))
+                self._rest_until = self._clock.monotonic() + REST
+                if self._clock.monotonic() + AGAIN >= until:
+                    return
+                await asyncio.sleep(AGAIN)
+            except BrokerUnavailable as error:
+                level = log.error if isinstance(error, PublishReturned) else log.warning
+                level("dispatch.refused", queue=queue, jobs=len(references), error=str(error))
+                self._rest_until = self._clock.monotonic() + REST
+                await self._take_back(references)
+                return
+
+    async def _take_back(self, references: Sequence[Reference]) -> None:
+        try:
+            await self._store.take_back(references)
+        except Unavailable as error:
+            log.warning("dispatch.not_taken_back", jobs=len(references), error=str(error))
+
+    async def settle(self) -> None:
+        """Waits until everything claimed is published, taken back or left to its lease."""
+        while self._publishing:
+            await asyncio.wait(self._publishing)

@@ -1,0 +1,67 @@
+"""Takes up what a dead holder left: hand-overs that nobody started, attempts whose worker vanished, expired jobs."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from horae.domain.errors import Unavailable
+from horae.runtime.clock import Clock
+from horae.signals.base import Signals, Topic
+from horae.store.base import RescueStore
+
+log = structlog.get_logger(__name__)
+
+LOOK = 2.0
+"""seconds between two looks for dead workers and passed deadlines"""
+SOON = 0.5
+"""seconds until the next look when another scheduler is at what is overdue, or its rescue has to rest"""
+BATCH = 200
+
+
+class Rescue:
+    """The duty that rescues."""
+
+    name = "rescue"
+
+    def __init__(self, store: RescueStore, signals: Signals, clock: Clock, lease: float) -> None:
+        self.wake = asyncio.Event()
+        self._store = store
+        self._signals = signals
+        self._clock = clock
+        self._lease = lease
+        self._attempts_rest_until = float("-inf")
+
+    async def run_once(self) -> float:
+        """Rescues what is overdue now."""
+        try:
+            wait = await self._store.next_rescue()
+            if wait is not None and wait <= 0:
+                return 0.0 if await self._rescue() else SOON
+        except Unavailable:
+            # Workers that sat out the same outage give their jobs back first, or they would run twice.
+            self._attempts_rest_until = self._clock.monotonic() + self._lease
+            raise
+        return LOOK if wait is None else min(wait, LOOK)
+
+    async def _rescue(self) -> int:
+        moved = await self._store.expire(BATCH)
+        moved += await self._handovers()
+        if self._clock.monotonic() >= self._attempts_rest_until:
+            moved += await self._attempts()
+        if moved:
+            self._signals.hint(Topic.DUE)
+        return moved
+
+    async def _handovers(self) -> int:
+        count = await self._store.rescue_handovers(BATCH)
+        if count:
+            log.warning("rescue.handovers", jobs=count)
+        return count
+
+    async def _attempts(self) -> int:
+        rescued = await self._store.rescue_attempts(BATCH)
+        for outcome, count in rescued.items():
+            log.warning("rescue.attempts", outcome=outcome, jobs=count)
+        return sum(rescued.values())

@@ -1,0 +1,97 @@
+"""The process of one isolated attempt: `python -m horae.worker.child FD HANDLERS`, the job on standard input."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from horae.handlers import Discard, JobContext, Registry, Retry
+from horae.handlers.context import JobFacts, ThreadJobContext
+from horae.handlers.loader import load
+from horae.worker.executor import LARGEST_RESULT, TRUNCATED, failure_of
+from horae.worker.threads import in_thread
+
+
+class PipeReporter:
+    """Tells the worker about progress."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    async def progress(self, value: float, message: str) -> None:
+        """One line."""
+        self.say({"progress": [value, message]})
+
+    def say(self, message: dict[str, Any]) -> None:
+        """Writes the whole line; a pipe takes less at a time."""
+        line = orjson.dumps(message) + b"\n"
+        while line:
+            line = line[os.write(self._descriptor, line) :]
+
+
+async def run(job: dict[str, Any], registry: Registry, reporter: PipeReporter) -> dict[str, Any]:
+    """The answer for the worker."""
+    try:
+        value = await _call(job, registry, reporter)
+        too_large = len(orjson.dumps(value)) > LARGEST_RESULT
+        return {"result": orjson.loads(TRUNCATED) if too_large else value}
+    except Retry as error:
+        return {"retry": {"delay": error.delay, "reason": error.reason}}
+    except Discard as error:
+        return {"discard": error.reason}
+    except Exception as error:
+        return {"error": failure_of(error).as_dict()}
+
+
+async def _call(job: dict[str, Any], registry: Registry, reporter: PipeReporter) -> Any:
+    handler = registry.get(job["handler"])
+    if handler is None:
+        raise Discard(f"handler {job['handler']!r} isn't among those that the process loads")
+    facts = _facts(job)
+    arguments = handler.validate(job["payload"])
+    if handler.is_async:
+        return await handler.function(JobContext(facts, reporter), **arguments)
+    context = ThreadJobContext(facts, reporter, asyncio.get_running_loop())
+    return await in_thread(lambda: handler.function(context, **arguments), handler.name)
+
+
+def _facts(job: dict[str, Any]) -> JobFacts:
+    fire_time = job["fire_time"]
+    return JobFacts(
+        job_id=job["id"],
+        attempt=job["attempt"],
+        token=job["token"],
+        handler=job["handler"],
+        queue=job["queue"],
+        namespace=job["namespace"],
+        schedule_id=job["schedule_id"],
+        fire_time=None if fire_time is None else datetime.fromisoformat(fire_time),
+    )
+
+
+def main() -> None:
+    """Runs the job and answers."""
+    reporter = PipeReporter(int(sys.argv[1]))
+    registry = load([spec for spec in sys.argv[2].split(",") if spec])
+    job = orjson.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_follow_the_worker, daemon=True).start()
+    reporter.say(asyncio.run(run(job, registry, reporter)))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _follow_the_worker() -> None:
+    """When the worker is gone its end of standard input closes: the job belongs to another worker then."""
+    sys.stdin.buffer.read()
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""One attempt, as a pipeline: validate -> call under timeout -> classify. What becomes of it is judged elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from horae.domain.errors import InvalidInput
+from horae.domain.job import ISOLATE_FROM_LOSSES, Failure, Outcome
+from horae.handlers import Discard, Handler, JobContext, Registry, Retry
+from horae.handlers.context import JobFacts, Reporter, ThreadJobContext
+from horae.store.base import Run
+from horae.worker.isolation import ChildFailed, Isolation, ProcessDied
+from horae.worker.judge import AskedAgain, Broke, Cancelled, Ended, Released, Returned
+from horae.worker.table import Ask, Entry
+from horae.worker.threads import in_thread
+
+LARGEST_RESULT = 256 * 1024
+TRUNCATED = '{"truncated":true}'
+LONGEST_MESSAGE, LONGEST_TRACEBACK = 4_000, 32_000
+
+Call = Callable[[], Awaitable[Any]]
+
+
+class TimedOut(Exception):
+    """The attempt ran past its timeout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """All that the steps need. `remaining` is how many seconds of its timeout are left."""
+
+    run: Run
+    entry: Entry
+    reporter: Reporter
+    remaining: float
+
+
+class Executor:
+    """Runs attempts. `release` is called when the attempt no longer uses its slot."""
+
+    def __init__(self, registry: Registry, isolation: Isolation) -> None:
+        self._registry = registry
+        self._isolation = isolation
+
+    async def execute(self, attempt: Attempt, release: Callable[[], None]) -> Ended:
+        """How the attempt ended. Never raises, and is never left with the handler of an `async def` still running."""
+        held = False
+        try:
+            handler = self._registry.get(attempt.run.handler)
+            if handler is None:
+                raise Discard(f"handler {attempt.run.handler!r} vanished from this worker")
+            arguments = handler.validate(attempt.run.payload)
+            if handler.isolate or attempt.run.losses >= ISOLATE_FROM_LOSSES:
+                return classify_value(await self._in_process(attempt))
+            if handler.is_async:
+                return classify_value(await self._in_task(attempt, handler, arguments))
+            held = True
+            return classify_value(await self._in_thread(attempt, handler, arguments, release))
+        except BaseException as error:
+            return classify_error(error, attempt.entry.ask)
+        finally:
+            if not held:
+                release()
+
+    async def _in_task(self, attempt: Attempt, handler: Handler, arguments: dict[str, Any]) -> Any:
+        """In the task of the entry itself: one task a job. Its end comes as a cancellation, from a user or the timer."""
+        context = attempt.entry.context = JobContext(JobFacts.of(attempt.run), attempt.reporter)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine always runs in a task
+        timer = asyncio.get_running_loop().call_later(attempt.remaining, attempt.entry.time_out)
+        attempt.entry.interrupt = task.cancel
+        try:
+            if attempt.entry.ask is not None:
+                raise asyncio.CancelledError
+            return await handler.function(context, **arguments)
+        finally:
+            attempt.entry.interrupt = None
+            timer.cancel()
+
+    async def _in_thread(
+        self, attempt: Attempt, handler: Handler, arguments: dict[str, Any], release: Callable[[], None]
+    ) -> Any:
+        """A thread can't be ended from outside: the attempt ends on time, its slot stays taken until the thread ends."""
+        loop = asyncio.get_running_loop()
+        context = attempt.entry.context = ThreadJobContext(JobFacts.of(attempt.run), attempt.reporter, loop)
+        future = in_thread(lambda: handler.function(context, **arguments), f"job-{attempt.run.id}")
+        future.add_done_callback(lambda _: release())
+        return await _until_asked(future, attempt)
+
+    async def _in_process(self, attempt: Attempt) -> Any:
+        call = asyncio.ensure_future(self._isolation.run(attempt.run, attempt.reporter))
+        try:
+            return await _until_asked(call, attempt)
+        finally:
+            call.cancel()
+            await asyncio.wait({call})
+
+
+async def _until_asked(work: asyncio.Future[Any], attempt: Attempt) -> Any:
+    """The work's result, unless its time is over or its entry is asked to end first."""
+    asked = asyncio.ensure_future(attempt.entry.ended.wait())
+    try:
+        done, _ = await asyncio.wait({work, asked}, timeout=attempt.remaining, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
+    if work in done:
+        return work.result()
+    if attempt.entry.context is not None:
+        attempt.entry.context.ask_to_cancel()
+    if asked in done:
+        raise asyncio.CancelledError
+    raise TimedOut
+
+
+def classify_value(value: Any) -> Ended:
+    """What a handler returned, as JSON text."""
+    if value is None:
+        return Returned()
+    text = orjson.dumps(value)
+    return Returned(text.decode() if len(text) <= LARGEST_RESULT else TRUNCATED)
+
+
+def classify_error(error: BaseException, ask: Ask | None) -> Ended:
+    """What a handler raised, or why it was ended."""
+    match error:
+        case asyncio.CancelledError():
+            return _classify_end(ask)
+        case Retry():
+            return AskedAgain(error.delay, Failure("Retry", _short(str(error))))
+        case Discard():
+            return Broke(Failure("Discard", _short(str(error))), final=True)
+        case InvalidInput():
+            return Broke(Failure("invalid_payload", _short(str(error))), final=True)
+        case TimedOut():
+            return _timed_out()
+        case ChildFailed():
+            return Broke(error.failure)
+        case ProcessDied():
+            return Broke(Failure("lost", str(error)), Outcome.LOST)
+    return Broke(failure_of(error))
+
+
+def _classify_end(ask: Ask | None) -> Ended:
+    match ask:
+        case Ask.TIMEOUT:
+            return _timed_out()
+        case Ask.CANCEL:
+            return Cancelled()
+        case Ask.RELEASE | Ask.DROP:
+            return Released()
+    return Broke(Failure("CancelledError", "something that the handler waited for was cancelled"))
+
+
+def _timed_out() -> Ended:
+    return Broke(Failure("timed_out", "the attempt ran past its timeout"), Outcome.TIMED_OUT)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The error as kept on the job; the frames of the worker itself are left out."""
+    lines = traceback.format_exception(type(error), error, _of_handler(error))
+    return Failure(type(error).__name__, _short(str(error)), _tail("".join(lines)))
+
+
+def _of_handler(error: BaseException) -> Any:
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("horae.worker."):
+        frames = frames.tb_next
+    return frames
+
+
+def _short(text: str) -> str:
+    return _storable(text)[:LONGEST_MESSAGE]
+
+
+def _tail(text: str) -> str:
+    return _storable(text)[-LONGEST_TRACEBACK:]
+
+
+def _storable(text: str) -> str:
+    # A lone surrogate is no UTF-8: the write would fail, and with it a whole batch.
+    return text.encode("utf-8", "replace").decode()

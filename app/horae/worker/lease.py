@@ -1,0 +1,142 @@
+"""The worker's lease: its row is renewed every third of it, and when that fails the worker fences itself.
+
+Fenced, it starts nothing more under its id, ends its runs and gives them back, and takes a new id. Whether the lease can
+still be trusted is judged by the monotonic clock, counted from the sending of the last renewal that was answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import structlog
+
+from horae.domain.errors import Unavailable
+from horae.domain.ids import WorkerId
+from horae.runtime.clock import Clock
+from horae.signals.base import Signals, Topic
+from horae.store.base import NewWorker, RegistryStore
+
+log = structlog.get_logger(__name__)
+
+TRUST = 2 / 3
+"""the part of the lease for which an unanswered renewal is waited for"""
+AGAIN = 0.5
+
+
+class Lease:
+    """The duty that renews. `fence` is called with the old id when the lease can't be trusted any more."""
+
+    name = "lease"
+
+    def __init__(
+        self,
+        registry: RegistryStore,
+        signals: Signals,
+        clock: Clock,
+        worker: NewWorker,
+        seconds: float,
+        new_id: Callable[[], WorkerId],
+        rates: Callable[[], Mapping[str, float]],
+    ) -> None:
+        self.wake = asyncio.Event()
+        self.seconds = seconds
+        self.draining = False
+        self._registry = registry
+        self._signals = signals
+        self._clock = clock
+        self._worker = worker
+        self._new_id = new_id
+        self._rates = rates
+        self._answered = float("-inf")
+        self._registered = False
+        self._trusted = asyncio.Event()
+        self.on_renewed: Callable[[WorkerId], asyncio.Future[None] | asyncio.Task[None]] | None = None
+        self.on_fence: Callable[[WorkerId], None] | None = None
+
+    @property
+    def worker_id(self) -> WorkerId:
+        """The present id."""
+        return self._worker.id
+
+    @property
+    def registered(self) -> bool:
+        """Whether the present id has a row."""
+        return self._registered
+
+    async def trusted(self) -> WorkerId:
+        """Waits until the lease can be trusted; answers the id that it is for.
+
+        After a blocked event loop or a stopped process this holds everything back until the row has been renewed.
+        """
+        while not self._fresh():
+            self._trusted.clear()
+            self.wake.set()
+            await self._trusted.wait()
+        return self._worker.id
+
+    def _fresh(self) -> bool:
+        return self._registered and self._clock.monotonic() - self._answered < self.seconds * TRUST
+
+    async def run_once(self) -> float:
+        """Renews the row, or makes a new one."""
+        if self._registered and not await self._renew():
+            self._fence()
+        if not self._registered:
+            return self.seconds / 3 if await self._register() else AGAIN
+        if not self._fresh():
+            return AGAIN
+        if self.on_renewed is not None:
+            await self.on_renewed(self._worker.id)
+        self._trusted.set()
+        return self.seconds / 3
+
+    async def _renew(self) -> bool:
+        """False if the row is lost, or the lease too old to be trusted."""
+        sent = self._clock.monotonic()
+        limit = self._answered + self.seconds * TRUST
+        try:
+            async with asyncio.timeout(max(limit - sent, AGAIN)):
+                alive = await self._registry.renew(self._worker.id, self.seconds, self._rates(), self.draining)
+        except (Unavailable, TimeoutError) as error:
+            log.warning("worker.not_renewed", worker_id=self._worker.id, error=str(error) or "no answer in time")
+            return self._clock.monotonic() < limit
+        if alive:
+            self._answered = sent
+        return alive
+
+    def _fence(self) -> None:
+        old = self._worker.id
+        log.error("worker.fenced", worker_id=old, why="the lease ended without a renewal; its jobs go back")
+        self._registered = False
+        self._trusted.clear()
+        self._worker = replace(self._worker, id=self._new_id())
+        if self.on_fence is not None:
+            self.on_fence(old)
+
+    async def _register(self) -> bool:
+        sent = self._clock.monotonic()
+        try:
+            await self._registry.register(self._worker, self.seconds)
+        except Unavailable as error:
+            log.warning("worker.not_registered", worker_id=self._worker.id, error=str(error))
+            # Its outcome may be unknown: another id keeps the insert from meeting itself.
+            self._worker = replace(self._worker, id=self._new_id())
+            return False
+        self._answered = sent
+        self._registered = True
+        self._trusted.set()
+        log.info("worker.registered", worker_id=self._worker.id, queues=self._worker.queues, slots=self._worker.slots)
+        self._signals.hint(Topic.DUE)
+        return True
+
+    async def end(self) -> None:
+        """Ends the lease: whatever is left under it may be rescued at once."""
+        if not self._registered:
+            return
+        self._registered = False
+        try:
+            await self._registry.retire(self._worker.id)
+        except Unavailable as error:
+            log.warning("worker.not_retired", worker_id=self._worker.id, error=str(error))

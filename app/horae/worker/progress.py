@@ -1,0 +1,58 @@
+"""Progress of one run: the latest word is written, at most a few times a second."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+
+from horae.domain.errors import Unavailable
+from horae.domain.ids import WorkerId
+from horae.domain.job import Reference
+from horae.signals.base import Event, Signals
+from horae.store.base import WorkerStore
+
+log = structlog.get_logger(__name__)
+
+PAUSE = 0.2
+"""seconds between two writes for one run"""
+
+
+class Progress:
+    """The reporter of one run."""
+
+    def __init__(
+        self, store: WorkerStore, signals: Signals, worker_id: WorkerId, reference: Reference, namespace: str
+    ) -> None:
+        self._store = store
+        self._signals = signals
+        self._worker_id = worker_id
+        self._reference = reference
+        self._namespace = namespace
+        self._latest: dict[str, Any] | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    async def progress(self, value: float, message: str) -> None:
+        """Keeps the word for the next write; returns at once."""
+        self._latest = {"value": value, "message": message}
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        while self._latest is not None:
+            latest, self._latest = self._latest, None
+            try:
+                written = await self._store.progress(self._worker_id, self._reference, latest)
+            except Unavailable as error:
+                log.debug("worker.progress_lost", job_id=self._reference.id, error=str(error))
+                written = False
+            if written:
+                self._signals.emit(Event("job", self._namespace, {"id": self._reference.id, "progress": latest}))
+            await asyncio.sleep(PAUSE)
+
+    def close(self) -> None:
+        """The run has ended: nothing is written any more."""
+        self._latest = None
+        if self._writing is not None:
+            self._writing.cancel()

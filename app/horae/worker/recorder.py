@@ -1,0 +1,134 @@
+"""Writes starts and ends in batches: what gathers while one batch commits goes into the next.
+
+An unavailable database is waited for; a lost answer is written again, which the guards make harmless. One record that
+the database can't take doesn't keep its neighbours from being written.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
+
+import asyncio
+
+import structlog
+
+from horae.domain.errors import Unavailable
+from horae.domain.ids import WorkerId
+from horae.domain.job import Reference
+from horae.runtime.batcher import Batcher
+from horae.store.base import Finish, Finished, Run, Starts, WorkerStore
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class NotStarted(Enum):
+    """Why a reference wasn't started."""
+
+    STALE = "it belongs to somebody else now"
+    REFUSED = "its queue is paused or it has expired"
+    FOREIGN = "this worker doesn't have its handler"
+    DEAD = "this worker's own row is dead"
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    worker_id: WorkerId
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    worker_id: WorkerId
+    finish: Finish
+
+
+class Recorder:
+    """Starts and ends of this worker's runs."""
+
+    def __init__(self, store: WorkerStore, handlers: Collection[str], lease: float) -> None:
+        self._store = store
+        self._handlers = handlers
+        self._lease = lease
+        self._starts: Batcher[_Start, Run | NotStarted] = Batcher(self._write_starts, BATCH)
+        self._ends: Batcher[_End, Finished | Exception] = Batcher(self._write_ends, BATCH)
+
+    async def start(self, worker_id: WorkerId, references: Sequence[Reference]) -> list[Run | NotStarted]:
+        """T5 for each of them, in their order."""
+        return await self._starts.put_many([_Start(worker_id, reference) for reference in references])
+
+    async def finish(self, worker_id: WorkerId, finish: Finish) -> Finished:
+        """T7 to T11 or T14.
+
+        Raises:
+            Exception: the database can't take this one (no matter how often it is tried).
+        """
+        written = await self._ends.put(_End(worker_id, finish))
+        if isinstance(written, Exception):
+            raise written
+        return written
+
+    async def close(self) -> None:
+        """Waits for what is under way."""
+        await self._starts.close()
+        await self._ends.close()
+
+    async def _write_starts(self, starts: list[_Start]) -> list[Run | NotStarted]:
+        answers: dict[_Start, Run | NotStarted] = {}
+        for worker_id, group in _by_worker(starts, lambda start: start.worker_id).items():
+            references = [start.reference for start in group]
+            written = await insist(lambda w=worker_id, r=references: self._store.start(w, r, self._handlers, self._lease))  # type: ignore[misc]
+            found = _answers(written)
+            answers |= {start: found.get(start.reference, NotStarted.STALE) for start in group}
+        return [answers[start] for start in starts]
+
+    async def _write_ends(self, ends: list[_End]) -> list[Finished | Exception]:
+        answers: dict[int, Finished | Exception] = {}
+        for worker_id, group in _by_worker(ends, lambda end: end.worker_id).items():
+            written = await self._write_group(worker_id, [end.finish for end in group])
+            answers |= {id(end): answer for end, answer in zip(group, written, strict=True)}
+        return [answers[id(end)] for end in ends]
+
+    async def _write_group(self, worker_id: WorkerId, finishes: Sequence[Finish]) -> list[Finished | Exception]:
+        try:
+            return list(await insist(lambda: self._store.finish(worker_id, finishes)))
+        except Exception as error:
+            if len(finishes) == 1:
+                return [error]
+            log.warning("worker.batch_split", jobs=len(finishes), error=str(error))
+            return [answer for finish in finishes for answer in await self._write_group(worker_id, [finish])]
+
+
+def _by_worker(items: Sequence[T], key: Callable[[T], WorkerId]) -> dict[WorkerId, list[T]]:
+    """Nearly always one group: a worker changes its id only when it had to fence itself."""
+    groups: dict[WorkerId, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
+def _answers(starts: Starts) -> dict[Reference, Run | NotStarted]:
+    refused = NotStarted.REFUSED if starts.alive else NotStarted.DEAD
+    answers: dict[Reference, Run | NotStarted] = dict.fromkeys(starts.refused, refused)
+    answers |= dict.fromkeys(starts.foreign, NotStarted.FOREIGN)
+    answers |= {run.reference: run for run in starts.started}
+    return answers
+
+
+async def insist(write: Callable[[], Awaitable[R]]) -> R:
+    """Writes until the database answers; safe because a repeated write is refused or adopted by its guard."""
+    pause = 0.05
+    while True:
+        try:
+            return await write()
+        except Unavailable as error:
+            log.warning("worker.store_unavailable", error=str(error), again_in=round(pause, 2))
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+        pause = min(pause * 2, 2.0)

@@ -1,0 +1,50 @@
+"""Slots: how many jobs may run at once. Whoever waits is served in the order of asking."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+
+class Slots:
+    """A counter of free slots that hands out several at once."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.free = total
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def take(self, wanted: int, within: float) -> int:
+        """At least one slot and at most `wanted`, as many as are free when its turn comes; 0 after `within` seconds."""
+        if self._waiting or not self.free:
+            if not await self._turn(within):
+                return 0
+        taken = min(wanted, self.free)
+        self.free -= taken
+        self._wake()
+        return taken
+
+    async def _turn(self, within: float) -> bool:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(within):
+                await turn
+        except TimeoutError:
+            return False
+        finally:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+        if self.free:
+            return True
+        # Cannot happen: a turn is given only while a slot is free, and nobody overtakes the one whose turn it is.
+        raise AssertionError("a turn without a slot")
+
+    def give_back(self, count: int = 1) -> None:
+        """Frees slots."""
+        self.free += count
+        self._wake()
+
+    def _wake(self) -> None:
+        if self.free and self._waiting and not self._waiting[0].done():
+            self._waiting[0].set_result(None)

@@ -1,0 +1,221 @@
+"""Consumers of RabbitMQ: hostile messages, cancelled and silent connections, and the end of patience."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import aio_pika
+import orjson
+import pytest
+from aio_pika.abc import AbstractChannel
+
+from horae.broker import rabbitmq_consumer, topology
+from horae.broker.message import encode
+from horae.broker.rabbitmq import RabbitBroker
+from horae.broker.rabbitmq_consumer import VAIN_CONNECTIONS, Probes, RabbitConsumer, Subscription
+from horae.domain.errors import BrokerUnavailable, PublishReturned
+from horae.runtime.clock import SystemClock
+from tests.support.blackhole import BlackHole
+from tests.support.brokers import Inbox, consuming, depth, queue_name, raw_channel, reference, references, running
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.service
+
+
+def nobody_counts(_queue: str) -> None:
+    raise AssertionError("a message was malformed")
+
+
+@pytest.fixture
+async def hole(vhost: str) -> AsyncIterator[BlackHole]:
+    async with BlackHole.before(vhost) as hole:
+        yield hole
+
+
+def hostile_bodies(count: int) -> list[bytes]:
+    """Random bytes, JSON of other shapes, and deliveries with one thing wrong; never a good one."""
+    chance, good = random.Random(4), encode(references(3))
+    made = []
+    for number in range(count):
+        match number % 4:
+            case 0:
+                made.append(chance.randbytes(chance.randrange(200)))
+            case 1:
+                made.append(orjson.dumps({"v": 1, "jobs": [[chance.choice(["x", None, 7]), -1]] * chance.randrange(9)}))
+            case 2:
+                made.append(good[: chance.randrange(len(good))])
+            case _:
+                place = chance.randrange(len(good))
+                made.append(good[:place] + b"\xff" + good[place + 1 :])
+    return made
+
+
+async def publish_raw(channel: AbstractChannel, queue: str, bodies: list[bytes]) -> None:
+    """Past our publisher, a hundred in flight."""
+    for start in range(0, len(bodies), 100):
+        await asyncio.gather(
+            *(
+                channel.default_exchange.publish(aio_pika.Message(body), topology.work_queue(queue))
+                for body in bodies[start : start + 100]
+            )
+        )
+
+
+async def test_ten_thousand_hostile_messages_are_counted_and_gone(vhost: str) -> None:
+    queue, inbox, malformed, one = queue_name(), Inbox(acks=True), Counter[str](), reference()
+    broker = RabbitBroker(vhost, SystemClock(), lambda queue: malformed.update([queue]))
+    async with consuming(broker, queue, inbox=inbox), raw_channel(vhost) as channel:
+        await publish_raw(channel, queue, hostile_bodies(10_000))
+        await broker.publisher.publish(queue, [one])
+        await eventually(lambda: malformed.total() + len(inbox.deliveries) == 10_001, seconds=30)
+    await broker.close()
+    assert malformed == {queue: 10_000}
+    assert inbox.references == [one]
+    assert await depth(vhost, topology.work_queue(queue)) == 0
+
+
+async def test_a_hostile_message_of_megabytes_is_dropped(vhost: str) -> None:
+    queue, inbox, malformed = queue_name(), Inbox(acks=True), Counter[str]()
+    broker = RabbitBroker(vhost, SystemClock(), lambda queue: malformed.update([queue]))
+    async with consuming(broker, queue, inbox=inbox), raw_channel(vhost) as channel:
+        await publish_raw(channel, queue, [os.urandom(5_000_000)])
+        await broker.publisher.publish(queue, [reference()])
+        await inbox.holds(1)
+    await broker.close()
+    assert malformed == {queue: 1}
+
+
+async def test_a_deleted_queue_is_declared_and_consumed_again(vhost: str, rabbit: RabbitBroker) -> None:
+    deleted, other, inbox = queue_name(), queue_name(), Inbox(acks=True)
+    async with consuming(rabbit, deleted, other, inbox=inbox) as consumer:
+        async with raw_channel(vhost) as channel:
+            await channel.queue_delete(topology.work_queue(deleted))
+        await eventually(lambda: not consumer.connected)
+        await eventually(lambda: consumer.connected)
+        await rabbit.publisher.publish(other, [reference()])
+        await rabbit.publisher.publish_later(deleted, reference(), 1)
+        await inbox.holds(2)
+    assert [delivery.queue for delivery in inbox.deliveries] == [other, deleted]
+
+
+async def test_a_cut_connection_is_rebuilt_and_its_acks_are_forgotten(hole: BlackHole) -> None:
+    queue, inbox = queue_name(), Inbox()
+    broker = RabbitBroker(hole.url, SystemClock())
+    async with consuming(broker, queue, inbox=inbox) as consumer:
+        await broker.publisher.publish(queue, [reference()])
+        [delivery] = await inbox.holds(1)
+        hole.cut()
+        await eventually(lambda: not consumer.connected)
+        await delivery.ack()
+        await inbox.holds(2)
+        await inbox.deliveries[1].ack()
+    await broker.close()
+    assert inbox.references == [delivery.references[0]] * 2
+
+
+async def test_a_connection_over_which_no_probe_comes_is_rebuilt(vhost: str, hole: BlackHole) -> None:
+    queue, inbox, one = queue_name(), Inbox(acks=True), reference()
+    direct = RabbitBroker(vhost, SystemClock())
+    probes, wanted = Probes(direct.publisher.probe, every=0.05), Subscription([queue], inbox, 1)
+    async with running(RabbitConsumer(hole.url, SystemClock(), wanted, probes, nobody_counts)) as consumer:
+        hole.swallow()
+        await direct.publisher.publish(queue, [one])
+        await eventually(lambda: not consumer.connected)
+        # RabbitMQ has given the message to the connection that it still believes in.
+        hole.cut()
+        await inbox.holds(1)
+    await direct.close()
+    assert inbox.references == [one]
+
+
+async def test_probes_that_were_not_sent_say_nothing_about_the_connection(vhost: str, rabbit: RabbitBroker) -> None:
+    queue, inbox, tries = queue_name(), Inbox(acks=True), 0
+
+    async def not_sent(_queue: str) -> None:
+        nonlocal tries
+        tries += 1
+        raise BrokerUnavailable("blocked")
+
+    wanted = Subscription([queue], inbox, 1)
+    probes = Probes(not_sent, every=0.01)
+    async with running(RabbitConsumer(vhost, SystemClock(), wanted, probes, nobody_counts)) as consumer:
+        await eventually(lambda: tries > 20)
+        assert consumer.connected
+        await rabbit.publisher.publish(queue, [reference()])
+        await inbox.holds(1)
+
+
+async def test_a_returned_probe_means_that_the_broker_has_given_the_connection_up(vhost: str) -> None:
+    probed: list[str] = []
+
+    async def returned_once(queue: str) -> None:
+        probed.append(queue)
+        if len(probed) == 1:
+            raise PublishReturned("no such queue")
+
+    wanted = Subscription([queue_name()], Inbox(), 1)
+    async with running(RabbitConsumer(vhost, SystemClock(), wanted, Probes(returned_once), nobody_counts)) as consumer:
+        await eventually(lambda: len(probed) == 2 and consumer.connected)
+    assert probed[0] != probed[1]
+
+
+async def test_connections_in_vain_end_the_consumer(vhost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rabbitmq_consumer, "pause_after", lambda _failures: 0.01)
+    probed: list[str] = []
+
+    async def lost(queue: str) -> None:
+        probed.append(queue)
+
+    wanted = Subscription([queue_name()], Inbox(), 1)
+    consumer = RabbitConsumer(vhost, SystemClock(), wanted, Probes(lost, every=0.01), nobody_counts)
+    with pytest.raises(BrokerUnavailable, match="in vain"):
+        await consumer.run()
+    assert len(set(probed)) == VAIN_CONNECTIONS
+    assert not consumer.connected
+
+
+async def test_a_consumer_waits_for_a_broker_that_is_not_there_yet(vhost: str, hole: BlackHole) -> None:
+    queue, inbox = queue_name(), Inbox(acks=True)
+    broker = RabbitBroker(vhost, SystemClock())
+    refused = hole.refuse()
+    probes = Probes(broker.publisher.probe)
+    consumer = RabbitConsumer(hole.url, SystemClock(), Subscription([queue], inbox, 1), probes, nobody_counts)
+    run = asyncio.create_task(consumer.run())
+    await eventually(lambda: len(refused) > 1)
+    assert not consumer.connected
+    hole.welcome()
+    await eventually(lambda: consumer.connected)
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    await broker.close()
+
+
+async def test_a_queue_that_exists_otherwise_keeps_the_consumer_trying(vhost: str) -> None:
+    queue = queue_name()
+    async with raw_channel(vhost) as channel:
+        await channel.declare_queue(topology.work_queue(queue), durable=True)
+    broker = RabbitBroker(vhost, SystemClock())
+    consumer = broker.consumer([queue], Inbox(), 1)
+    run = asyncio.create_task(consumer.run())
+    await eventually(lambda: consumer._failures > 1)
+    assert not consumer.connected
+    async with raw_channel(vhost) as channel:
+        await channel.queue_delete(topology.work_queue(queue))
+    await eventually(lambda: consumer.connected)
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    await broker.close()
+
+
+async def test_ending_a_consumer_leaves_no_connection_and_no_task(hole: BlackHole) -> None:
+    before = asyncio.all_tasks()
+    broker = RabbitBroker(hole.url, SystemClock())
+    async with consuming(broker, queue_name(), inbox=Inbox()):
+        assert hole.connections == 2
+    await broker.close()
+    await eventually(lambda: hole.connections == 0)
+    await eventually(lambda: asyncio.all_tasks() <= before)
