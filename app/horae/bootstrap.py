@@ -36,23 +36,22 @@ from horae.scheduler.service import Scheduler, SchedulerSettings
 from horae.signals.base import Signals
 from horae.signals.inprocess import InProcessSignals
 from horae.signals.redis import RedisSignals
-from horae.store.base import NewWorker, Retention
+from horae.store.base import EVERY_QUEUE, NewWorker, Retention
 from horae.store.embedded import owned
 from horae.store.heartbeat import heartbeat
 from horae.store.sql import Stores, open_stores, recover
 from horae.worker.executor import Executor
 from horae.worker.isolation import Isolation
-from horae.worker.lease import Lease
+from horae.worker.lease import Identity, Lease
+from horae.worker.ports import Ports
 from horae.worker.rates import Rates
 from horae.worker.recorder import Recorder
 from horae.worker.service import Worker, WorkerSettings
-from horae.worker.slots import Slots
 
 log = structlog.get_logger(__name__)
 
 SCHEMA_LOOK = 2.0
 """seconds between two looks whether somebody has migrated the database"""
-EVERY_QUEUE = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +107,7 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
     stack.push_async_callback(signals.close)
     registry = load(settings.handlers, settings.http_allow)
     stack.push_async_callback(registry.close)
-    return Resources(
-        settings, clock, metrics, Readiness(settings.roles), stores, broker, signals, registry
-    )
+    return Resources(settings, clock, metrics, Readiness(settings.roles), stores, broker, signals, registry)
 
 
 def _broker(settings: Settings, clock: Clock, metrics: Metrics) -> Broker:
@@ -209,7 +206,7 @@ class _SchemaGate:
         except (SchemaBehind, StoreUnavailable) as error:
             self._reason = str(error)
             if self._reason != before:
-                log.error("serve.waiting", why=self._reason)
+                log.warning("serve.waiting", why=self._reason)
             return False
         self._reason = None
         return True
@@ -256,40 +253,35 @@ async def _work(resources: Resources, health_port: int | None, stop: Stop, abort
 
 
 def _worker(resources: Resources, health_port: int | None) -> tuple[Worker, Lease]:
-    settings, clock = resources.settings, resources.clock
+    settings, stores = resources.settings, resources.stores
+    queues = _queues(settings, resources.handlers)
+    ports = Ports(
+        stores.worker, stores.registry, resources.broker, resources.signals, resources.clock, resources.metrics
+    )
+    rates = Rates(resources.clock)
+    lease = Lease(ports, _identity(resources, queues, health_port), settings.lease_seconds, rates.tell)
+    recorder = Recorder(stores.worker, resources.handlers.names(), settings.lease_seconds)
+    executor = Executor(resources.handlers, Isolation(settings.handlers))
+    limits = WorkerSettings(queues, settings.concurrency, settings.drain_seconds, settings.retry_window)
+    return Worker(ports, lease, rates, recorder, executor, limits), lease
+
+
+def _identity(resources: Resources, queues: tuple[str, ...], health_port: int | None) -> Identity:
     ids = IdMaker()
 
     def new_id() -> WorkerId:
-        return WorkerId(ids.next(unix_ms(clock.now())))
+        return WorkerId(ids.next(unix_ms(resources.clock.now())))
 
-    queues = _queues(settings, resources.handlers)
-    row = NewWorker(
+    worker = NewWorker(
         id=new_id(),
         name=f"{socket.gethostname()}:{os.getpid()}",
         queues=queues,
-        slots=settings.concurrency,
+        slots=resources.settings.concurrency,
         version=__version__,
         handlers=resources.handlers.infos(),
         health_port=health_port,
     )
-    rates = Rates(clock)
-    lease = Lease(
-        resources.stores.registry, resources.signals, clock, row, settings.lease_seconds, new_id, rates.tell
-    )
-    worker = Worker(
-        store=resources.stores.worker,
-        broker=resources.broker,
-        signals=resources.signals,
-        clock=clock,
-        metrics=resources.metrics,
-        lease=lease,
-        rates=rates,
-        recorder=Recorder(resources.stores.worker, resources.handlers.names(), settings.lease_seconds),
-        executor=Executor(resources.handlers, Isolation(settings.handlers)),
-        slots=Slots(settings.concurrency),
-        settings=WorkerSettings(queues, settings.drain_seconds, settings.retry_window),
-    )
-    return worker, lease
+    return Identity(worker, new_id)
 
 
 def _queues(settings: Settings, handlers: Registry) -> tuple[str, ...]:

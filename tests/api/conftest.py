@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from horae.api.application import build_app
@@ -14,10 +13,12 @@ from horae.handlers.loader import load
 from horae.runtime.clock import SystemClock
 from horae.runtime.health import Readiness
 from horae.runtime.metrics import Metrics
+from horae.signals.base import Signals
 from horae.signals.inprocess import InProcessSignals
 from horae.store.sql import Stores
-
-Client = TestClient[web.Request, web.Application]
+from tests.api.asking import Client
+from tests.support.clock import ManualClock
+from tests.support.scene import Scene
 
 
 @pytest.fixture
@@ -28,8 +29,7 @@ async def signals() -> AsyncIterator[InProcessSignals]:
     await signals.close()
 
 
-@pytest.fixture
-def deps(stores: Stores, signals: InProcessSignals) -> ApiDeps:
+def deps_over(stores: Stores, signals: Signals) -> ApiDeps:
     """What the application is given; only the stores' clock stands still."""
     return ApiDeps(
         jobs=stores.jobs,
@@ -44,7 +44,19 @@ def deps(stores: Stores, signals: InProcessSignals) -> ApiDeps:
 
 
 @pytest.fixture
+def deps(stores: Stores, signals: InProcessSignals) -> ApiDeps:
+    """What the application under test is given."""
+    return deps_over(stores, signals)
+
+
+@pytest.fixture
 async def client(deps: ApiDeps) -> AsyncIterator[Client]:
     """A client of the application."""
     async with TestClient(TestServer(build_app(deps))) as client:
         yield client
+
+
+@pytest.fixture
+async def scene(stores: Stores, clock: ManualClock) -> Scene:
+    """Jobs in whatever state a test wants, over the same stores."""
+    return await Scene.set(stores, clock)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import struct
 from collections import Counter
 from collections.abc import AsyncIterator
 
 import aio_pika
 import orjson
+import pamqp.frame
 import pytest
 from aio_pika.abc import AbstractChannel
+from aiormq import spec
+from aiormq.abc import AbstractChannel as Frames
+from aiormq.abc import ChannelFrame
 
 from horae.broker import rabbitmq_consumer, topology
 from horae.broker.message import encode
@@ -87,6 +92,34 @@ async def test_a_hostile_message_of_megabytes_is_dropped(vhost: str) -> None:
         await inbox.holds(1)
     await broker.close()
     assert malformed == {queue: 1}
+
+
+async def test_a_message_that_aiormq_cannot_parse_is_outlived(
+    vhost: str, rabbit: RabbitBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbitmq_consumer, "pause_after", lambda _failures: 0.01)
+    queue, inbox, one = queue_name(), Inbox(acks=True), reference()
+    async with consuming(rabbit, queue, inbox=inbox):
+        async with raw_channel(vhost) as channel:
+            await publish_with_timestamp(await channel.get_underlay_channel(), queue, 2**64 - 1)
+        await rabbit.publisher.publish(queue, [one])
+        await inbox.holds(1, seconds=20)
+        await eventually(lambda: _is_empty(vhost, queue), seconds=20)
+
+
+async def publish_with_timestamp(channel: Frames, queue: str, timestamp: int) -> None:
+    """A property that no library would send: the frames are made by hand."""
+    method = pamqp.frame.marshal(spec.Basic.Publish(routing_key=topology.work_queue(queue)), channel.number)
+    header = struct.pack(">HHQHQ", 60, 0, 1, 1 << 6, timestamp)
+    frames = [struct.pack(">BHI", kind, channel.number, len(part)) + part for kind, part in [(2, header), (3, b"x")]]
+    payload = method + b"".join(frame + b"\xce" for frame in frames)
+    await channel.connection.write_queue.put(ChannelFrame(payload=payload, should_close=False, drain_future=None))
+    # Answered only after what was sent before.
+    await channel.basic_qos(prefetch_count=1)
+
+
+async def _is_empty(url: str, queue: str) -> bool:
+    return await depth(url, topology.work_queue(queue)) == 0
 
 
 async def test_a_deleted_queue_is_declared_and_consumed_again(vhost: str, rabbit: RabbitBroker) -> None:

@@ -22,6 +22,9 @@ from tests.support.waiting import eventually
 LIMIT = 10
 """events that a watcher of these signals holds"""
 
+MANY = 1000
+"""events, more than fit into one message"""
+
 
 @dataclass(frozen=True)
 class Ends:
@@ -171,11 +174,11 @@ async def test_a_watcher_sees_its_namespace_only(ends: Ends) -> None:
 
 async def test_a_slow_watcher_loses_the_oldest(ends: Ends) -> None:
     async with ends.there.watch("default") as slow, ends.there.watch("settled") as after:
-        for n in range(3 * LIMIT):
+        for n in range(MANY):
             ends.here.emit(number(n))
         ends.here.emit(number(0, "settled"))
         await first(after)
-        assert await take(slow, LIMIT) == list(range(2 * LIMIT, 3 * LIMIT))
+        assert await take(slow, LIMIT) == list(range(MANY - LIMIT, MANY))
 
 
 async def test_watchers_come_and_go(ends: Ends) -> None:

@@ -1,5 +1,8 @@
-"""Every move of the table over both databases: it does from each of its states what the table says, and nothing from
-any other state, with another token or by another worker."""
+"""Every move of the table, over both databases.
+
+From each of its states it does what the table says; from any other state, with another token or by another worker it
+does nothing.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +98,6 @@ async def lose_all_but_one_time(scene: Scene, reference: Reference) -> None:
     if job.state is State.RUNNING:
         for _ in range(MAX_LOSSES - 1):
             await scene.lose(Reference(job.id, (await scene.job(job.id)).token))
-            await scene.turn(10_000)
             await scene.again(job.id)
     await scene.kill()
 

@@ -82,7 +82,8 @@ class Names(AbstractResolver):
         if not sets:
             raise OSError(f"no such name: {host}")
         chosen = sets.pop(0) if len(sets) > 1 else sets[0]
-        return [_result(host, address, port) for address in chosen]
+        results = [_result(host, address, port) for address in chosen]
+        return [each for each in results if family in (socket.AF_UNSPEC, each["family"])]
 
     async def close(self) -> None:
         pass

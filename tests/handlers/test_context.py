@@ -91,10 +91,11 @@ async def test_a_message_that_json_can_t_hold_is_mended() -> None:
 
 async def test_cancelled() -> None:
     ctx = context()
-    assert not ctx.cancelled
+    seen = [ctx.cancelled]
     waiting = asyncio.create_task(ctx.wait_cancelled())
     ctx.ask_to_cancel()
-    assert ctx.cancelled
+    seen.append(ctx.cancelled)
+    assert seen == [False, True]
     async with asyncio.timeout(5):
         await waiting
 

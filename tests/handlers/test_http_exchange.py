@@ -10,7 +10,7 @@ import re
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 
 import aiohttp
 import orjson
@@ -168,14 +168,14 @@ NAMES = st.one_of(st.text(max_size=12), st.sampled_from(DENIED), st.from_regex(r
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
-@given(st.dictionaries(NAMES.filter(lambda name: name.isprintable() or True), VALUES, max_size=3))
+@given(st.dictionaries(NAMES, VALUES, max_size=3))
 def test_accepted_headers_stay_within_their_lines(headers: dict[str, str]) -> None:
     try:
         check_headers(headers)
     except ValueError:
         return
     for name, value in headers.items():
-        assert re.fullmatch(r"[!-~]+", name) and ":" not in name
+        assert re.fullmatch(r"[!-9;-~]+", name)
         assert not set(value) & {"\r", "\n", "\0"}
         assert name.lower() not in ("host", "content-length", "transfer-encoding", "connection", "idempotency-key")
         assert not name.lower().startswith("x-horae-")
@@ -186,11 +186,9 @@ HTTP_SCHEMA = payload_schema({info.name: info for info in load([]).infos()}["htt
 
 @given(st.dictionaries(NAMES.map(lambda name: name.encode("utf-8", "replace").decode()), VALUES, max_size=3))
 def test_submit_and_run_agree_on_headers(headers: dict[str, str]) -> None:
-    try:
-        accepted = bool(check_headers(headers)) or True
-    except ValueError:
-        accepted = False
-    assert (HTTP_SCHEMA.errors({"url": "http://a.example/", "headers": headers}) == []) is accepted
+    accepted = HTTP_SCHEMA.errors({"url": "http://a.example/", "headers": headers}) == []
+    with nullcontext() if accepted else pytest.raises(ValueError, match=r"header that a job may set|line breaks"):
+        assert check_headers(headers) == headers
 
 
 @pytest.mark.parametrize("value", ["a\tb", "ü€", " padded ", "x" * 4000, "a: b", "\x80\x9f"])
@@ -390,7 +388,9 @@ async def test_a_server_that_dawdles_is_left_when_the_job_is_cancelled(start: by
 @given(
     st.one_of(st.binary(max_size=200), st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace"))),
     st.booleans(),
-    st.sampled_from([None, "utf-8", "latin-1", "cp1252", "utf-16", "utf-16-be", "shift_jis", "idna", "rot13", "\ud800"]),
+    st.sampled_from(
+        [None, "utf-8", "latin-1", "cp1252", "utf-16", "utf-16-be", "shift_jis", "idna", "rot13", "\ud800"]
+    ),
 )
 def test_every_body_can_be_stored(raw: bytes, more: bool, charset: str | None) -> None:
     assert len(orjson.dumps(present_body(raw, more, charset))) <= 6 * len(raw) + 100
@@ -398,11 +398,19 @@ def test_every_body_can_be_stored(raw: bytes, more: bool, charset: str | None) -
 
 @pytest.mark.parametrize(
     ("unit", "charset"),
-    [(b"\x00", None), (b"\n", None), (b'"', None), ("€".encode(), None), (b"\x80", "cp1252"), (b"\xff", None), (b"\x7f", None)],
+    [
+        (b"\x00", None),
+        (b"\n", None),
+        (b'"', None),
+        ("€".encode(), None),
+        (b"\x80", "cp1252"),
+        (b"\xff", None),
+        (b"\x7f", None),
+    ],
 )
 def test_the_worst_bodies_fit_into_a_result(unit: bytes, charset: str | None) -> None:
     raw = (unit * BODY_LIMIT)[:BODY_LIMIT]
-    assert len(orjson.dumps(present_body(raw, True, charset))) < RESULT_LIMIT - 2 * 16 * 1024
+    assert len(orjson.dumps(present_body(raw, more=True, charset=charset))) < RESULT_LIMIT - 2 * 16 * 1024
 
 
 async def test_connections_are_shared_and_closed() -> None:

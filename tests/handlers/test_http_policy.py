@@ -103,7 +103,7 @@ def test_what_entries_open(allow: list[str], host: str, address: str, port: int,
     ],
 )
 def test_entries_that_are_none(entry: str) -> None:
-    with pytest.raises(SettingsError, match="^HORAE_HTTP_ALLOW: .*") as caught:
+    with pytest.raises(SettingsError, match=r"^HORAE_HTTP_ALLOW: .+") as caught:
         Policy.parse([entry])
     assert "\n" not in str(caught.value)
 

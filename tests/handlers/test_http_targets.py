@@ -15,6 +15,7 @@ from horae.handlers.outcome import Discard
 from tests.handlers.calls import calling
 from tests.handlers.servers import Listener, Names, fixed, listening, ok
 
+
 @pytest.fixture
 async def trap() -> AsyncIterator[Listener]:
     """A server on loopback that must not be reached."""
@@ -85,14 +86,14 @@ NEVER_ADDRESSES = [
 @pytest.mark.parametrize("host", PRIVATE_ADDRESSES)
 async def test_addresses_that_are_not_public_are_refused(host: str, trap: Listener) -> None:
     async with calling(f":{trap.port}") as call:
-        with pytest.raises(AddressRefused, match="add .* to HORAE_HTTP_ALLOW"):
+        with pytest.raises(AddressRefused, match=r"add .* to HORAE_HTTP_ALLOW"):
             await call(url=f"http://{host}:{trap.port}/")
 
 
 @pytest.mark.parametrize("host", NEVER_ADDRESSES)
 async def test_link_local_and_metadata_are_refused_whatever_is_allowed(host: str, trap: Listener) -> None:
     async with calling("0.0.0.0/0", "::/0") as call:
-        with pytest.raises(AddressRefused, match="never reach .* HORAE_HTTP_ALLOW can't open"):
+        with pytest.raises(AddressRefused, match=r"never reach .* HORAE_HTTP_ALLOW can't open"):
             await call(url=f"http://{host}:{trap.port}/")
 
 

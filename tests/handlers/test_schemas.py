@@ -44,8 +44,16 @@ SCHEMA: dict[str, Any] = {
             "required": ["q"],
             "additionalProperties": False,
         },
-        "circle": {"type": "object", "properties": {"kind": {"const": "circle"}, "r": {"type": "number"}}, "required": ["kind", "r"]},
-        "square": {"type": "object", "properties": {"kind": {"const": "square"}, "a": {"type": "number"}}, "required": ["kind", "a"]},
+        "circle": {
+            "type": "object",
+            "properties": {"kind": {"const": "circle"}, "r": {"type": "number"}},
+            "required": ["kind", "r"],
+        },
+        "square": {
+            "type": "object",
+            "properties": {"kind": {"const": "square"}, "a": {"type": "number"}},
+            "required": ["kind", "a"],
+        },
     },
 }
 CHECKER = PayloadSchema(SCHEMA)
@@ -92,7 +100,10 @@ def errors(**payload: Any) -> dict[str, str]:
         ({"shape": {"kind": "square"}}, {"shape.a": "is required"}),
         ({"shape": {"kind": "circle", "r": "x"}}, {"shape.r": "must be a number"}),
         ({"shape": 5}, {"shape": "must be an object"}),
-        ({"lengths": "abc"}, {"lengths": "fits none of its forms: must have at least 5 characters | must match the pattern ^$"}),
+        (
+            {"lengths": "abc"},
+            {"lengths": "fits none of its forms: must have at least 5 characters | must match the pattern ^$"},
+        ),
         ({"headers": {"A": 1}}, {"headers.A": "is not allowed as a name"}),
         ({"headers": {"a": 1, "b": 2, "c": 3}}, {"headers": "must have at most 2 fields"}),
         ({"never": 1}, {"never": "is not allowed"}),
@@ -128,7 +139,7 @@ def test_very_many_errors_are_summed_up() -> None:
 
 def test_values_are_not_repeated() -> None:
     secret = "s3cret"
-    for each in CHECKER.errors({name: secret for name in FIELDS} | {"to": secret}):
+    for each in CHECKER.errors(dict.fromkeys(FIELDS, secret)):
         assert secret not in each.message
 
 
@@ -155,7 +166,7 @@ def test_text_that_isn_t_unicode_is_no_crash() -> None:
     ],
 )
 def test_schemas_that_are_none(schema: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         PayloadSchema(schema)
 
 

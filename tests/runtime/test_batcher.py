@@ -56,6 +56,21 @@ async def test_what_is_ready_in_the_same_round_of_the_loop_goes_together() -> No
     assert journal.batches == [[1, 2, 3]]
 
 
+async def test_who_is_ready_only_a_round_later_still_gets_on_board() -> None:
+    journal = Journal()
+    batcher = Batcher(journal.write, 10)
+
+    async def later() -> int:
+        await asyncio.sleep(0)
+        return await batcher.put(2)
+
+    puts = [*put_each(batcher, 1), asyncio.create_task(later())]
+    await journal.begun(1)
+    journal.release()
+    assert await asyncio.gather(*puts) == [2, 4]
+    assert journal.batches == [[1, 2]]
+
+
 async def test_what_comes_during_a_write_is_the_next_batch() -> None:
     journal = Journal()
     batcher = Batcher(journal.write, 10)

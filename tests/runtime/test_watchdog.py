@@ -81,7 +81,7 @@ class Counter:
 def watched(**options: Any) -> Iterator[Loop]:
     """A loop under watch, with thresholds of milliseconds."""
     loop = Loop()
-    watchdog = Watchdog(SystemClock(), threshold=0.1, every=0.05, **options)
+    watchdog = Watchdog(SystemClock(), **{"threshold": 0.1, "every": 0.05, **options})
     try:
         loop.call(watchdog.start)
         yield loop
@@ -112,11 +112,25 @@ def until(true: Callable[[], bool]) -> bool:
 
 def test_a_loop_that_answers_is_left_alone(entries: list[CapturedCall]) -> None:
     keep_alive, on_stuck = Counter(), Counter()
-    with watched(keep_alive=keep_alive, on_stuck=on_stuck, blocked_seconds=0.2) as loop:
-        with patch.object(loop.loop, "call_soon_threadsafe", wraps=loop.loop.call_soon_threadsafe) as asked:
-            assert until(lambda: asked.call_count >= 5)
+    with (
+        watched(keep_alive=keep_alive, on_stuck=on_stuck, blocked_seconds=0.2) as loop,
+        patch.object(loop.loop, "call_soon_threadsafe", wraps=loop.loop.call_soon_threadsafe) as asked,
+    ):
+        assert until(lambda: asked.call_count >= 5)
     assert entries == []
     assert keep_alive.calls == on_stuck.calls == 0
+
+
+def test_a_short_block_is_nothing_to_tell(entries: list[CapturedCall]) -> None:
+    keep_alive = Counter()
+    with watched(keep_alive=keep_alive, threshold=2.0) as loop:
+        with patch.object(loop.loop, "call_soon_threadsafe", wraps=loop.loop.call_soon_threadsafe) as asked:
+            loop.block()
+            assert until(lambda: asked.call_count >= 2)
+        threading.Event().wait(0.5)
+        loop.free()
+    assert entries == []
+    assert keep_alive.calls == 0
 
 
 def test_a_block_is_told_once_with_the_stack_and_outlived(entries: list[CapturedCall]) -> None:

@@ -147,10 +147,11 @@ class Scene:
         return Reference(job_id, (await self.job(job_id, namespace)).token)
 
     async def lose(self, reference: Reference) -> None:
-        """Rescues the run from a worker that vanished; the scene gets a new one."""
+        """Rescues the run from a worker that vanished; afterwards it is due again and the scene has a new worker."""
         await self.kill()
         rescued = await self.stores.rescue.rescue_attempts(1000)
         assert rescued[Outcome.LOST] == 1
+        self.clock.turn(2 * (await self.job(reference.id)).backoff.max_seconds)
         self.worker = await self.new_worker()
 
     def at(self, seconds: float) -> datetime:

@@ -67,7 +67,8 @@ class Census:
                 self.colons += value.count(":")
             elif kind is dict or kind is list:
                 deeper.append(value)
-            elif (kind is int or kind is float) and not _LEAST <= value < _BEYOND:
+            elif (kind is int and not _LEAST <= value < _BEYOND) or (kind is float and not _LEAST < value < _BEYOND):
+                # The least integer of 64 bits as a float may have been one less.
                 self.wide = True
 
     def agrees_with(self, text: bytes) -> bool:

@@ -77,6 +77,10 @@ class Consumer(Protocol):
         """
         ...
 
+    async def add(self, queue: str) -> None:
+        """Consumes one more queue from now on; nothing happens if it does already."""
+        ...
+
     async def stop(self) -> None:
         """No delivery comes after this has returned. Earlier ones can still be acked while `run` goes on."""
         ...

@@ -90,11 +90,12 @@ class _Queue:
 class InProcessConsumer:
     """Receives deliveries of some queues until it is stopped."""
 
-    def __init__(self, queues: dict[str, _Queue], receive: Receive, prefetch: int) -> None:
-        self._queues = queues
+    def __init__(self, queues: defaultdict[str, _Queue], names: Sequence[str], receive: Receive, prefetch: int) -> None:
+        self._all = queues
+        self._queues = {name: queues[name] for name in names}
         self._receive = receive
         self._prefetch = prefetch
-        self._unacked: dict[str, dict[int, _Message]] = {name: {} for name in queues}
+        self._unacked: dict[str, dict[int, _Message]] = {name: {} for name in names}
         self._consuming = False
         self._stopped = False
 
@@ -116,6 +117,15 @@ class InProcessConsumer:
             for name, messages in self._unacked.items():
                 while messages:
                     self._queues[name].put(messages.popitem()[1])
+
+    async def add(self, queue: str) -> None:
+        """Consumes one more queue."""
+        if queue in self._queues:
+            return
+        self._queues[queue] = self._all[queue]
+        self._unacked[queue] = {}
+        if self._consuming:
+            self._queues[queue].join(self)
 
     async def stop(self) -> None:
         """Ends consuming; earlier deliveries can be acked until `run` is cancelled."""
@@ -214,7 +224,7 @@ class InProcessBroker:
 
     def consumer(self, queues: Sequence[str], receive: Receive, prefetch: int) -> InProcessConsumer:
         """A consumer of these queues that holds at most `prefetch` unacked deliveries of each."""
-        return InProcessConsumer({name: self._queues[name] for name in queues}, receive, prefetch)
+        return InProcessConsumer(self._queues, queues, receive, prefetch)
 
     async def check(self) -> None:
         """There is nothing to connect to."""

@@ -105,13 +105,14 @@ class _Session:
         self.reason = ""
         self.quiet = asyncio.Event()
         """set when the broker knows that nothing shall come any more"""
+        self.begun = False
         self.tags: list[str] = []
         self.probe_queue = ""
         self.seen = False
         self.silent = False
         self._unseen = 0
         # Nobody else holds aio-pika's channel, and without it the frames below go.
-        self._channel = channel
+        self.channel = channel
         channel.close_callbacks.add(lambda _channel, error: self.lose(f"the connection was lost ({error})"))
         frames.on_consumer_cancel_callbacks.add(lambda frame: self.lose(f"the broker cancelled {frame.consumer_tag}"))
 
@@ -122,7 +123,7 @@ class _Session:
 
     @property
     def consuming(self) -> bool:
-        return bool(self.tags) and not self.lost.is_set()
+        return self.begun and not self.lost.is_set()
 
     async def see_probe(self, _message: DeliveredMessage) -> None:
         self.seen = True
@@ -168,6 +169,7 @@ class RabbitConsumer:
         self._url = url
         self._clock = clock
         self._wanted = subscription
+        self._queues = list(subscription.queues)
         self._probes = probes
         self._count_malformed = count_malformed
         self._session: _Session | None = None
@@ -175,6 +177,7 @@ class RabbitConsumer:
         self._consuming = asyncio.Lock()
         self._failures = 0
         self._vain = 0
+        self._malformed = 0
 
     @property
     def connected(self) -> bool:
@@ -194,8 +197,24 @@ class RabbitConsumer:
                 raise BrokerUnavailable(f"made {VAIN_CONNECTIONS} connections in vain: {reason}")
             if not self._stopped.is_set():
                 pause = pause_after(self._failures)
-                log.warning("broker.lost", queues=self._wanted.queues, reason=reason, again_in=round(pause, 2))
+                log.warning("broker.lost", queues=self._queues, reason=reason, again_in=round(pause, 2))
                 await self._clock.wait(self._stopped, pause)
+
+    async def add(self, queue: str) -> None:
+        """Consumes one more queue, over this connection and all later ones."""
+        if queue in self._queues:
+            return
+        self._queues.append(queue)
+        async with self._consuming:
+            session = self._session
+            if session is None or not session.consuming or self._stopped.is_set():
+                return
+            try:
+                with losses_as(BrokerUnavailable, f"can't consume {queue}"):
+                    async with asyncio.timeout(OPEN_SECONDS):
+                        await self._consume(session, queue)
+            except BrokerUnavailable as loss:
+                session.lose(str(loss))
 
     async def stop(self) -> None:
         """Ends consuming; earlier deliveries can be acked until `run` is cancelled or the connection is lost."""
@@ -208,7 +227,7 @@ class RabbitConsumer:
         """Serves one connection until it is lost; answers why it was."""
         try:
             async with self._connection() as session:
-                log.info("broker.consuming", queues=self._wanted.queues)
+                log.info("broker.consuming", queues=self._queues)
                 while not session.lost.is_set():
                     await session.probe(self._probes.send)
                     await self._clock.wait(session.lost, self._probes.every)
@@ -222,7 +241,9 @@ class RabbitConsumer:
         if session.seen:
             self._failures = self._vain = 0
         else:
-            self._failures += 1
+            # No slower than this: a message whose frames aiormq can't parse ends every connection that it comes over,
+            # until RabbitMQ's delivery limit drops it.
+            self._failures = min(self._failures + 1, 2)
             self._vain += session.silent
 
     @asynccontextmanager
@@ -245,17 +266,16 @@ class RabbitConsumer:
         await session.frames.basic_consume(probe_queue.name, session.see_probe, no_ack=True)
         await topology.declare_delivery(channel)
         await channel.set_qos(prefetch_count=self._wanted.prefetch)
-        for queue in self._wanted.queues:
-            await topology.declare_work_queue(channel, queue)
         async with self._consuming:
             if not self._stopped.is_set():
-                await self._consume(session)
+                for queue in self._queues:
+                    await self._consume(session, queue)
+            session.begun = True
 
-    async def _consume(self, session: _Session) -> None:
-        for queue in self._wanted.queues:
-            take = partial(self._take, session, queue)
-            answer = await session.frames.basic_consume(topology.work_queue(queue), take)
-            session.tags.append(answer.consumer_tag or "")
+    async def _consume(self, session: _Session, queue: str) -> None:
+        await topology.declare_work_queue(session.channel, queue)
+        answer = await session.frames.basic_consume(topology.work_queue(queue), partial(self._take, session, queue))
+        session.tags.append(answer.consumer_tag or "")
 
     async def _take(self, session: _Session, queue: str, message: DeliveredMessage) -> None:
         """Called for each message, in a task that dies with the channel."""
@@ -267,8 +287,14 @@ class RabbitConsumer:
         try:
             references = decode(message.body)
         except MalformedDelivery as fault:
-            log.warning("broker.malformed", queue=queue, reason=str(fault), bytes=len(message.body))
-            self._count_malformed(queue)
+            self._tell_of_malformed(queue, fault)
             await _acked(message)
         else:
             self._wanted.receive(RabbitDelivery(queue, references, message))
+
+    def _tell_of_malformed(self, queue: str, fault: MalformedDelivery) -> None:
+        self._malformed += 1
+        self._count_malformed(queue)
+        # The 1st, 2nd, 4th, 8th: whoever sends them shall not fill the disk.
+        if self._malformed.bit_count() == 1:
+            log.warning("broker.malformed", queue=queue, reason=str(fault), count=self._malformed)

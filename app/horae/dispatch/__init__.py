@@ -1,1 +1,1 @@
-"""From a due row to a delivery: how many jobs of which lane (pure), then claim, publish, and take back what was refused."""
+"""From a due row to a delivery: how many of which lane (pure), then claim, publish, take back what was refused."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from horae.domain.job import Lane
-from horae.store.base import Capacity, DueLane, Survey
+from horae.store.base import EVERY_QUEUE, Capacity, DueLane, Survey
 
 EVERY = 8
 """one share in so many is the oldest lane's"""
@@ -59,9 +59,16 @@ def plan(survey: Survey, turn: int) -> Plan:
     return Plan(tuple(portions), frozenset(queue for queue, count in rooms.items() if not count))
 
 
+def serves(worker: Capacity, queue: str) -> bool:
+    """Whether the worker takes jobs of the queue; one of `*` takes all."""
+    return queue in worker.queues or EVERY_QUEUE in worker.queues
+
+
 def room(target: int, queued: int) -> int:
-    """How many more may be QUEUED. None while most of the target still is: what trickled into every gap would make
-    deliveries of one job each, the slowest way of all."""
+    """How many more may be QUEUED; none while most of the target still is.
+
+    What trickled into every gap would make deliveries of one job each, the slowest way of all.
+    """
     free = target - queued
     return free if free * REFILL >= target else 0
 
@@ -71,7 +78,7 @@ def window(workers: Sequence[Capacity], due: Iterable[str]) -> dict[str, int]:
     targets: defaultdict[str, float] = defaultdict(float)
     due = sorted(due)
     for worker in workers:
-        served = [queue for queue in due if queue in worker.queues]
+        served = [queue for queue in due if serves(worker, queue)]
         for queue in served:
             targets[queue] += worker.free / len(served) + worker.rates.get(queue, 0.0)
     return {queue: math.ceil(target) for queue, target in targets.items()}
@@ -112,9 +119,8 @@ def delivery_size(count: int, workers: Sequence[Capacity], queue: str) -> int:
 
     Never more than the smallest worker of the queue has slots.
     """
-    serving = [worker for worker in workers if queue in worker.queues]
+    serving = [worker for worker in workers if serves(worker, queue)]
     if not serving:
         return 1
     smallest = min(worker.slots for worker in serving)
     return max(1, min(LARGEST_DELIVERY, smallest, math.ceil(count / (SPREAD * len(serving)))))
-

@@ -81,7 +81,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _is_ours(filename: str) -> bool:
-    return filename.startswith("<frozen") or "importlib" in filename or filename.startswith(str(_HERE))
+    return filename.startswith(("<frozen", str(_HERE))) or "importlib" in filename
 
 
 _HERE = Path(__file__).resolve().parent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -135,9 +136,10 @@ class Registry:
         self._closers.append(close)
 
     async def close(self) -> None:
-        """Closes what handlers share. The handlers themselves stay usable."""
-        for close in self._closers:
-            await close()
+        """Closes what handlers share, the last first."""
+        async with AsyncExitStack() as stack:
+            for close in self._closers:
+                stack.push_async_callback(close)
 
 
 def define(
@@ -178,7 +180,9 @@ def _is_async(function: Function) -> bool:
     if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
         raise TypeError("a handler returns its result: it can't be a generator")
     if inspect.iscoroutinefunction(inner) and not inspect.iscoroutinefunction(function):
-        raise TypeError(f"{inner.__qualname__} is async, but what is wrapped around it isn't: make the wrapper async too")
+        raise TypeError(
+            f"{inner.__qualname__} is async, but what is wrapped around it isn't: make the wrapper async too"
+        )
     return inspect.iscoroutinefunction(function)
 
 

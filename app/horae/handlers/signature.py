@@ -93,7 +93,9 @@ def _parameters(function: Function) -> Sequence[Parameter]:
         raise TypeError("its first parameter must be the context: write `(ctx: JobContext, *, …)`")
     for each in parameters[1:]:
         if each.kind is Parameter.VAR_POSITIONAL:
-            raise TypeError(f"a payload is an object and has nothing for *{each.name}: take a list as a field, or **rest")
+            raise TypeError(
+                f"a payload is an object and has nothing for *{each.name}: take a list as a field, or **rest"
+            )
         if each.kind is Parameter.POSITIONAL_ONLY:
             raise TypeError(f"{each.name!r} can't be passed by name: move the `/` right behind the context")
     return parameters

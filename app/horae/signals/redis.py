@@ -70,6 +70,7 @@ class RedisSignals:
         self._probe_seconds = probe_seconds
         self._local = InProcessSignals(watcher_limit=watcher_limit)
         self._reliable = False
+        self._trouble = ""
         self._sender = secrets.token_hex(8).encode()
         # Channels don't belong to a database of the server: without its number in the name, two installations that
         # share a server would see each other's events.
@@ -122,14 +123,14 @@ class RedisSignals:
         return self._reliable
 
     async def run(self) -> None:
-        """Keeps a session until cancelled; an error is logged once and the next session begun, ever more slowly."""
+        """Keeps a session until cancelled; after an error the next one begins, ever more slowly."""
         failures = 0
         while True:
             began = self._clock.monotonic()
             try:
                 await self._session()
             except* (RedisError, OSError) as errors:
-                self._log_lost(errors, failures)
+                self._tell(str(errors.exceptions[0]))
             except* Exception:
                 log.exception("signals.failed")
             finally:
@@ -166,8 +167,6 @@ class RedisSignals:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._subscribe(pubsub)
                 await self._flush(redis)
-            if self._outbox:
-                self._changed.set()
             # The first of many went out at once; what comes now goes out together.
             await asyncio.sleep(MERGE_SECONDS)
 
@@ -223,13 +222,16 @@ class RedisSignals:
             return
         self._reliable = reliable
         if reliable:
+            self._trouble = ""
             log.info("signals.connected")
         for topic in Topic:
             self._local.hint(topic)
 
-    def _log_lost(self, errors: ExceptionGroup[Exception], failures: int) -> None:
-        if self._reliable or not failures:
-            log.warning("signals.lost", error=str(errors.exceptions[0]))
+    def _tell(self, trouble: str) -> None:
+        """Logs the trouble unless it is the same as at the last try."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warning("signals.lost", error=trouble)
 
 
 def _client(url: str) -> Redis:

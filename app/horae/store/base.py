@@ -135,6 +135,9 @@ class QueueStore(Protocol):
 
 # ---------------------------------------------------------------------------------------------------------- registry
 
+EVERY_QUEUE = "*"
+"""what a worker names that serves every queue"""
+
 
 @dataclass(frozen=True, slots=True)
 class HandlerInfo:
@@ -400,6 +403,10 @@ class WorkerStore(Protocol):
 
     async def progress(self, worker_id: WorkerId, reference: Reference, progress: Mapping[str, Any]) -> bool:
         """T19. False if the run isn't ours any more."""
+        ...
+
+    async def waiting_queues(self) -> list[str]:
+        """The queues with jobs that wait for a claim, of all namespaces."""
         ...
 
     async def cancel_requests(self, worker_id: WorkerId) -> list[Reference]:

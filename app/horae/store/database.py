@@ -192,7 +192,7 @@ class MySql:
         raise AssertionError("unreachable")
 
     def _now(self) -> sa.ColumnElement[datetime]:
-        # A bare parameter would be text to the server, and its microseconds lost in arithmetic.
+        # A bare parameter would be text to the server.
         return Utc() if self._clock is None else sa.cast(self._clock.now(), Moment())
 
     async def close(self) -> None:

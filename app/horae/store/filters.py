@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from horae.domain.ids import is_id
 from horae.store.base import JobFilter
+from horae.store.rows import dumps
 from horae.store.tables import jobs, tags
 
 ERRORS_SEARCHED = 10_000
@@ -47,7 +48,7 @@ def _says(namespace: str, text: str, others: sa.Select[Any]) -> sa.ColumnElement
         return jobs.c.id == text
     # The derived table: MySQL knows no LIMIT directly inside IN.
     recent = others.with_only_columns(jobs.c.id).order_by(jobs.c.id.desc()).limit(ERRORS_SEARCHED).subquery("recent")
-    words = [jobs.c.error.icontains(word, autoescape=True) for word in text.split()]
+    words = [jobs.c.error.icontains(dumps(word)[1:-1], autoescape=True) for word in text.split()]
     return sa.or_(
         jobs.c.handler.startswith(text, autoescape=True),
         _tagged(namespace, text),

@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from horae.domain.ids import JobId, WorkerId
-from horae.domain.job import Reference, State
-from horae.domain.transitions import CANCEL_RUNNING, FAIL, RELEASE, RETRY_ASKED, SUCCEED, Move
+from horae.domain.job import Outcome, Reference, State
+from horae.domain.transitions import CANCEL_RUNNING, FAIL, RELEASE, RETRY_ASKED, SUCCEED, Wake
 from horae.store.base import Finish, Finished
 from horae.store.database import Database, Transaction
 from horae.store.endings import CASES, ENDING_COLUMNS, Ending, varied, write_endings
@@ -99,7 +99,8 @@ async def _paused(tx: Transaction) -> frozenset[tuple[str, str]]:
 
 
 def _ending(finish: Finish, row: sa.Row[Any], paused: frozenset[tuple[str, str]]) -> Ending:
-    move: Move = CANCEL_RUNNING if row.cancel_requested and finish.move in YIELD_TO_CANCEL else finish.move
+    if row.cancel_requested and finish.move in YIELD_TO_CANCEL:
+        return Ending(row, CANCEL_RUNNING, Outcome.CANCELLED, finish.error)
     # A retry of a paused queue waits in its row: its message would only be refused.
-    carried = finish.carried and move is finish.move and (row.namespace, row.queue) not in paused
-    return Ending(row, move, finish.outcome, finish.error, finish.delay, carried)
+    carried = finish.carried and finish.move.wake is Wake.CARRIED and (row.namespace, row.queue) not in paused
+    return Ending(row, finish.move, finish.outcome, finish.error, finish.delay, carried)

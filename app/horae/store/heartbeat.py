@@ -36,7 +36,7 @@ def heartbeat(url: str, lease: float, worker_id: Callable[[], WorkerId]) -> Call
                 connect_timeout=TIMEOUT,
                 read_timeout=TIMEOUT,
                 write_timeout=TIMEOUT,
-                ssl={"ca": address.query.get("ssl_ca")} if "ssl" in address.query or "ssl_ca" in address.query else None,
+                ssl={"ca": address.query.get("ssl_ca")} if {"ssl", "ssl_ca"} & set(address.query) else None,
             ) as connection, connection.cursor() as cursor:
                 cursor.execute(RENEW, (micros(lease), bytes_of_id(worker_id())))
         except (pymysql.Error, OSError) as error:

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 
 from horae.domain.ids import WorkerId
 from horae.domain.job import Reference, State
-from horae.domain.transitions import GIVE_BACK, PROGRESS, START
+from horae.domain.transitions import CLAIM, GIVE_BACK, PROGRESS, START
 from horae.store.base import Starts
+from horae.store.claims import all_lanes
 from horae.store.database import Database, Transaction
 from horae.store.dialect import Later, micros
 from horae.store.moves import by_token, moved
@@ -65,6 +66,13 @@ class Starting:
             return (await tx.execute(statement.where(*mine))).rowcount > 0
 
         return await self._database.transact(work)
+
+    async def waiting_queues(self) -> list[str]:
+        """See `WorkerStore`."""
+        lanes = all_lanes()
+        waiting = sa.select(lanes.c.queue).where(lanes.c.state.in_(sorted(CLAIM.sources)))
+        rows = await self._database.read(lambda tx: tx.execute(waiting))
+        return sorted(set(rows.scalars()))
 
     async def cancel_requests(self, worker_id: WorkerId) -> list[Reference]:
         """See `WorkerStore`."""

@@ -57,6 +57,9 @@ async def _submit(tx: Transaction, namespace: str, new: Sequence[NewJob], reques
     known = await _known(tx, namespace, wanted, now)
     if request and request.key in known:
         return _repeated(request, known[request.key])
+    if request:
+        # No single job: a job of this request that has its key, too, is a conflict.
+        known[request.key] = _Known(request.request_hash, [])
     submitted, fresh = _sort(new, known)
     await _insert_keys(tx, namespace, fresh, now)
     if request:

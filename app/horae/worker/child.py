@@ -46,7 +46,7 @@ async def run(job: dict[str, Any], registry: Registry, reporter: PipeReporter) -
         return {"retry": {"delay": error.delay, "reason": error.reason}}
     except Discard as error:
         return {"discard": error.reason}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it raised, the worker is told
         return {"error": failure_of(error).as_dict()}
 
 

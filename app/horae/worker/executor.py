@@ -52,9 +52,7 @@ class Executor:
         """How the attempt ended. Never raises, and is never left with the handler of an `async def` still running."""
         held = False
         try:
-            handler = self._registry.get(attempt.run.handler)
-            if handler is None:
-                raise Discard(f"handler {attempt.run.handler!r} vanished from this worker")
+            handler = self._resolve(attempt.run)
             arguments = handler.validate(attempt.run.payload)
             if handler.isolate or attempt.run.losses >= ISOLATE_FROM_LOSSES:
                 return classify_value(await self._in_process(attempt))
@@ -62,14 +60,20 @@ class Executor:
                 return classify_value(await self._in_task(attempt, handler, arguments))
             held = True
             return classify_value(await self._in_thread(attempt, handler, arguments, release))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - SystemExit in a handler must not end the worker
             return classify_error(error, attempt.entry.ask)
         finally:
             if not held:
                 release()
 
+    def _resolve(self, run: Run) -> Handler:
+        handler = self._registry.get(run.handler)
+        if handler is None:
+            raise Discard(f"handler {run.handler!r} vanished from this worker")
+        return handler
+
     async def _in_task(self, attempt: Attempt, handler: Handler, arguments: dict[str, Any]) -> Any:
-        """In the task of the entry itself: one task a job. Its end comes as a cancellation, from a user or the timer."""
+        """In the run's own task: one task a job. A user, the timer or a drain end it by cancelling it."""
         context = attempt.entry.context = JobContext(JobFacts.of(attempt.run), attempt.reporter)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine always runs in a task
@@ -86,7 +90,7 @@ class Executor:
     async def _in_thread(
         self, attempt: Attempt, handler: Handler, arguments: dict[str, Any], release: Callable[[], None]
     ) -> Any:
-        """A thread can't be ended from outside: the attempt ends on time, its slot stays taken until the thread ends."""
+        """A thread can't be ended from outside: the attempt ends on time, its slot stays taken until the thread does."""
         loop = asyncio.get_running_loop()
         context = attempt.entry.context = ThreadJobContext(JobFacts.of(attempt.run), attempt.reporter, loop)
         future = in_thread(lambda: handler.function(context, **arguments), f"job-{attempt.run.id}")

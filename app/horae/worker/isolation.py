@@ -69,9 +69,7 @@ class Isolation:
             *arguments, stdin=asyncio.subprocess.PIPE, pass_fds=(write_end,), start_new_session=True
         )
 
-    async def _converse(
-        self, process: asyncio.subprocess.Process, read_end: int, run: Run, reporter: Reporter
-    ) -> Any:
+    async def _converse(self, process: asyncio.subprocess.Process, read_end: int, run: Run, reporter: Reporter) -> Any:
         answers = await _reader(read_end)
         assert process.stdin is not None  # noqa: S101 - asked for above
         # Left open: its end tells the child that the worker is gone.

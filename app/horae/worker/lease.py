@@ -1,69 +1,69 @@
 """The worker's lease: its row is renewed every third of it, and when that fails the worker fences itself.
 
-Fenced, it starts nothing more under its id, ends its runs and gives them back, and takes a new id. Whether the lease can
-still be trusted is judged by the monotonic clock, counted from the sending of the last renewal that was answered.
+Fenced, it starts nothing more under its id, ends its runs and gives them back, and takes a new id. Whether the lease
+can still be trusted is judged by the monotonic clock, counted from the sending of the last renewal that was answered.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 
 import structlog
 
 from horae.domain.errors import Unavailable
 from horae.domain.ids import WorkerId
-from horae.runtime.clock import Clock
-from horae.signals.base import Signals, Topic
-from horae.store.base import NewWorker, RegistryStore
+from horae.signals.base import Topic
+from horae.store.base import NewWorker
+from horae.worker.ports import Ports
 
 log = structlog.get_logger(__name__)
 
 TRUST = 2 / 3
 """the part of the lease for which an unanswered renewal is waited for"""
 AGAIN = 0.5
+"""seconds between two tries"""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the worker is: its row, and how it gets another id when it had to fence itself."""
+
+    worker: NewWorker
+    new_id: Callable[[], WorkerId]
 
 
 class Lease:
-    """The duty that renews. `fence` is called with the old id when the lease can't be trusted any more."""
+    """The duty that renews.
+
+    `on_fence` is called with the old id when the lease can't be trusted any more, `on_renewed` after each renewal.
+    """
 
     name = "lease"
 
     def __init__(
-        self,
-        registry: RegistryStore,
-        signals: Signals,
-        clock: Clock,
-        worker: NewWorker,
-        seconds: float,
-        new_id: Callable[[], WorkerId],
-        rates: Callable[[], Mapping[str, float]],
+        self, ports: Ports, identity: Identity, seconds: float, rates: Callable[[], Mapping[str, float]]
     ) -> None:
         self.wake = asyncio.Event()
         self.seconds = seconds
         self.draining = False
-        self._registry = registry
-        self._signals = signals
-        self._clock = clock
-        self._worker = worker
-        self._new_id = new_id
+        self.on_renewed: Callable[[WorkerId], Awaitable[None]] | None = None
+        self.on_fence: Callable[[WorkerId], None] | None = None
+        self._registry = ports.registry
+        self._signals = ports.signals
+        self._clock = ports.clock
+        self._worker = identity.worker
+        self._new_id = identity.new_id
         self._rates = rates
         self._answered = float("-inf")
         self._registered = False
         self._trusted = asyncio.Event()
-        self.on_renewed: Callable[[WorkerId], asyncio.Future[None] | asyncio.Task[None]] | None = None
-        self.on_fence: Callable[[WorkerId], None] | None = None
 
     @property
     def worker_id(self) -> WorkerId:
         """The present id."""
         return self._worker.id
-
-    @property
-    def registered(self) -> bool:
-        """Whether the present id has a row."""
-        return self._registered
 
     async def trusted(self) -> WorkerId:
         """Waits until the lease can be trusted; answers the id that it is for.
@@ -76,6 +76,11 @@ class Lease:
             await self._trusted.wait()
         return self._worker.id
 
+    async def distrust(self) -> None:
+        """The database has said that the row is dead: waits until that is mended."""
+        self._answered = float("-inf")
+        await self.trusted()
+
     def _fresh(self) -> bool:
         return self._registered and self._clock.monotonic() - self._answered < self.seconds * TRUST
 
@@ -83,8 +88,8 @@ class Lease:
         """Renews the row, or makes a new one."""
         if self._registered and not await self._renew():
             self._fence()
-        if not self._registered:
-            return self.seconds / 3 if await self._register() else AGAIN
+        if not self._registered and not await self._register():
+            return AGAIN
         if not self._fresh():
             return AGAIN
         if self.on_renewed is not None:
@@ -126,7 +131,6 @@ class Lease:
             return False
         self._answered = sent
         self._registered = True
-        self._trusted.set()
         log.info("worker.registered", worker_id=self._worker.id, queues=self._worker.queues, slots=self._worker.slots)
         self._signals.hint(Topic.DUE)
         return True

@@ -6,13 +6,12 @@ the database can't take doesn't keep its neighbours from being written.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
-
-import asyncio
 
 import structlog
 
@@ -83,11 +82,12 @@ class Recorder:
     async def _write_starts(self, starts: list[_Start]) -> list[Run | NotStarted]:
         answers: dict[_Start, Run | NotStarted] = {}
         for worker_id, group in _by_worker(starts, lambda start: start.worker_id).items():
-            references = [start.reference for start in group]
-            written = await insist(lambda w=worker_id, r=references: self._store.start(w, r, self._handlers, self._lease))  # type: ignore[misc]
-            found = _answers(written)
+            found = _answers(await self._start_group(worker_id, [start.reference for start in group]))
             answers |= {start: found.get(start.reference, NotStarted.STALE) for start in group}
         return [answers[start] for start in starts]
+
+    async def _start_group(self, worker_id: WorkerId, references: Sequence[Reference]) -> Starts:
+        return await insist(lambda: self._store.start(worker_id, references, self._handlers, self._lease))
 
     async def _write_ends(self, ends: list[_End]) -> list[Finished | Exception]:
         answers: dict[int, Finished | Exception] = {}
@@ -99,7 +99,7 @@ class Recorder:
     async def _write_group(self, worker_id: WorkerId, finishes: Sequence[Finish]) -> list[Finished | Exception]:
         try:
             return list(await insist(lambda: self._store.finish(worker_id, finishes)))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one record, its neighbours are written
             if len(finishes) == 1:
                 return [error]
             log.warning("worker.batch_split", jobs=len(finishes), error=str(error))

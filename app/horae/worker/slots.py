@@ -16,9 +16,8 @@ class Slots:
 
     async def take(self, wanted: int, within: float) -> int:
         """At least one slot and at most `wanted`, as many as are free when its turn comes; 0 after `within` seconds."""
-        if self._waiting or not self.free:
-            if not await self._turn(within):
-                return 0
+        if (self._waiting or not self.free) and not await self._turn(within):
+            return 0
         taken = min(wanted, self.free)
         self.free -= taken
         self._wake()

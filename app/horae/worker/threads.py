@@ -24,7 +24,7 @@ def in_thread(call: Callable[[], R], name: str) -> asyncio.Future[R]:
     def work() -> None:
         try:
             result = context.run(call)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the waiter gets it
             _report(loop, tell, future.set_exception, _carried(error))
         else:
             _report(loop, tell, future.set_result, result)

@@ -1,10 +1,10 @@
 """`HORAE_HTTP_ALLOW`: what HTTP jobs may reach beside public addresses on ports 80 and 443.
 
-    intranet.example        this name, on any port, whatever its addresses
-    *.svc.cluster.local     every name below this one
-    10.0.0.0/8, 127.0.0.1   these addresses, on any port, by whatever name
-    [fd00::/8]:8080         any of the above on one port only
-    :8080                   this port of public addresses
+intranet.example        this name, on any port, whatever its addresses
+*.svc.cluster.local     every name below this one
+10.0.0.0/8, 127.0.0.1   these addresses, on any port, by whatever name
+[fd00::/8]:8080         any of the above on one port only
+:8080                   this port of public addresses
 """
 
 from __future__ import annotations
@@ -129,7 +129,9 @@ def _rule(entry: str) -> Rule:
         hint = f" ({error})" if "/" in target else ""
         raise SettingsError(f"{SETTING}: {entry!r} is not a host, an address, a CIDR or a port{hint}") from None
     if is_all_never(network):
-        raise SettingsError(f"{SETTING}: {entry!r} can't be opened: link-local and metadata addresses are never reached")
+        raise SettingsError(
+            f"{SETTING}: {entry!r} can't be opened: link-local and metadata addresses are never reached"
+        )
     return Rule(network=network, port=port)
 
 

@@ -1,0 +1,121 @@
+"""Runs: one attempt each, from its start to its recorded end and, if it is tried again, the message that brings it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import replace
+
+import structlog
+
+from horae.domain.errors import BrokerUnavailable
+from horae.domain.ids import WorkerId
+from horae.domain.job import FINAL, Outcome, Reference, State
+from horae.domain.transitions import FAIL, FAIL_FOR_GOOD, RETRY_ASKED
+from horae.signals.base import Event, Topic
+from horae.store.base import Finish, Finished, Run
+from horae.worker.executor import Attempt, Executor, failure_of
+from horae.worker.judge import judge
+from horae.worker.ports import Ports
+from horae.worker.progress import Progress
+from horae.worker.recorder import Recorder
+from horae.worker.slots import Slots
+from horae.worker.table import Ask, Entry, Table
+from horae.worker.tasks import Tasks
+
+log = structlog.get_logger(__name__)
+
+CARRIED_GRACE = 5.0
+"""seconds after its time for which a riding retry still counts"""
+
+
+class Runs:
+    """What the worker does with a started job."""
+
+    def __init__(self, ports: Ports, table: Table, slots: Slots, recorder: Recorder, executor: Executor) -> None:
+        self._ports = ports
+        self.table = table
+        self.slots = slots
+        self.recorder = recorder
+        self._executor = executor
+        self.riding = Riding(0)
+        self.tasks = Tasks()
+
+    async def run(self, entry: Entry, run: Run, sent: float) -> None:
+        """One attempt; `sent` is when its start was sent, by the monotonic clock."""
+        ports = self._ports
+        ports.metrics.job_started(run.late)
+        self._emit(run, State.RUNNING)
+        progress = Progress(ports.store, ports.signals, entry.worker_id, entry.reference, run.namespace)
+        remaining = run.timeout_seconds - (ports.clock.monotonic() - sent)
+        ended = await self._executor.execute(Attempt(run, entry, progress, remaining), self.slots.give_back)
+        entry.running = False
+        progress.close()
+        if entry.ask is not Ask.DROP:
+            seconds = ports.clock.monotonic() - sent
+            await self._record(entry.worker_id, run, judge(run, ended, seconds, random.random()), seconds)
+        self.table.leave(entry)
+        ports.signals.hint(Topic.ROOM)
+
+    async def _record(self, worker_id: WorkerId, run: Run, finish: Finish, seconds: float) -> None:
+        """T7 to T11, T14."""
+        finished = await self._write(worker_id, run, self._carry(finish))
+        if finished.state is None:
+            self._ports.metrics.stale_writes()
+            return
+        self._ports.metrics.attempt_ended(run.queue, finish.outcome, seconds)
+        if finished.state in FINAL:
+            self._ports.metrics.jobs_finished(run.queue, finished.state)
+        self._emit(run, finished.state)
+        if finished.carried:
+            self.tasks.spawn(self._ride(run.queue, finished, finish.delay))
+        elif finished.state not in FINAL:
+            self._ports.signals.hint(Topic.DUE)
+
+    async def _write(self, worker_id: WorkerId, run: Run, finish: Finish) -> Finished:
+        try:
+            return await self.recorder.finish(worker_id, finish)
+        except Exception as error:
+            # The database refuses a value of this one: the job must not stay RUNNING for it.
+            log.exception("worker.unwritable", job_id=run.id)
+            plain = Finish(run.reference, FAIL_FOR_GOOD, Outcome.FAILED, error=failure_of(error))
+            return await self.recorder.finish(worker_id, plain)
+
+    def _carry(self, finish: Finish) -> Finish:
+        """Whether a delay message shall bring the job back: not too far ahead, and not too many at a time."""
+        again = finish.move in {FAIL, RETRY_ASKED}
+        fits = finish.delay <= self._ports.broker.publisher.longest_delay and self.riding.has_room
+        return replace(finish, carried=True) if again and fits else finish
+
+    async def _ride(self, queue: str, finished: Finished, delay: float) -> None:
+        """T8, T10: the row is committed, now the message. If it is lost T3 finds the row a little later."""
+        self.riding.leave_after(delay + CARRIED_GRACE)
+        reference = Reference(finished.reference.id, finished.token)
+        try:
+            await self._ports.broker.publisher.publish_later(queue, reference, delay)
+        except BrokerUnavailable as error:
+            log.warning("worker.delay_lost", job_id=reference.id, error=str(error))
+
+    def _emit(self, run: Run, state: State) -> None:
+        self._ports.signals.emit(Event("job", run.namespace, {"id": run.id, "state": state, "queue": run.queue}))
+
+
+class Riding:
+    """How many retries of this process travel through the broker's delays; the others wait in their rows."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._count = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may ride."""
+        return self._count < self.limit
+
+    def leave_after(self, seconds: float) -> None:
+        """One more rides for so long."""
+        self._count += 1
+        asyncio.get_running_loop().call_later(seconds, self._arrived)
+
+    def _arrived(self) -> None:
+        self._count -= 1
