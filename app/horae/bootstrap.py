@@ -32,6 +32,7 @@ from horae.runtime.duty import Stop
 from horae.runtime.health import Readiness, health_server
 from horae.runtime.metrics import Metrics
 from horae.runtime.watchdog import Watchdog
+from horae.scheduler.ports import Ports as SchedulerPorts
 from horae.scheduler.service import Scheduler, SchedulerSettings
 from horae.signals.base import Signals
 from horae.signals.inprocess import InProcessSignals
@@ -43,7 +44,7 @@ from horae.store.sql import Stores, open_stores, recover
 from horae.worker.executor import Executor
 from horae.worker.isolation import Isolation
 from horae.worker.lease import Identity, Lease
-from horae.worker.ports import Ports
+from horae.worker.ports import Ports as WorkerPorts
 from horae.worker.rates import Rates
 from horae.worker.recorder import Recorder
 from horae.worker.service import Worker, WorkerSettings
@@ -131,6 +132,9 @@ async def _run_roles(
     """Brings the schema up or waits for it, then runs each role in a task of its own until it has stopped."""
     schema = _SchemaGate(resources)
     resources.readiness.require("schema", schema.missing)
+    if resources.settings.embedded:
+        # Before the api listens: its first request may come at once.
+        await schema.take_over()
     address, health_port = await _listen(resources, stack)
     listening = asyncio.create_task(resources.signals.run())
     stack.callback(listening.cancel)
@@ -186,15 +190,14 @@ class _SchemaGate:
 
     async def passed(self, stop: Stop) -> bool:
         """Waits for the schema; False if the process is stopped before."""
-        if self._resources.settings.embedded:
-            await self._take_over()
         while not stop.is_set():
             if await self._fits():
                 return True
             await self._resources.clock.wait(stop, SCHEMA_LOOK)
         return False
 
-    async def _take_over(self) -> None:
+    async def take_over(self) -> None:
+        """Migrates the file that this process owns, and takes up what an earlier process left."""
         await self._resources.stores.schema.migrate()
         if left := await recover(self._resources.stores.database):
             log.warning("serve.recovered", jobs=left, why="an earlier process ended while it had them")
@@ -225,19 +228,17 @@ def _roles(
 
 
 def _scheduler(resources: Resources) -> Scheduler:
-    settings = resources.settings
-    return Scheduler(
-        resources.stores.dispatch,
-        resources.stores.rescue,
+    settings, stores = resources.settings, resources.stores
+    ports = SchedulerPorts(
+        stores.dispatch,
+        stores.rescue,
         resources.broker.publisher,
         resources.signals,
         resources.clock,
-        SchedulerSettings(
-            lease=settings.lease_seconds,
-            dispatch_lease=settings.dispatch_lease_seconds,
-            retention=Retention(settings.retention_success, settings.retention_failed),
-        ),
+        resources.metrics,
     )
+    retention = Retention(settings.retention_success, settings.retention_failed)
+    return Scheduler(ports, SchedulerSettings(settings.lease_seconds, settings.dispatch_lease_seconds, retention))
 
 
 async def _work(resources: Resources, health_port: int | None, stop: Stop, abort: Stop) -> None:
@@ -255,7 +256,7 @@ async def _work(resources: Resources, health_port: int | None, stop: Stop, abort
 def _worker(resources: Resources, health_port: int | None) -> tuple[Worker, Lease]:
     settings, stores = resources.settings, resources.stores
     queues = _queues(settings, resources.handlers)
-    ports = Ports(
+    ports = WorkerPorts(
         stores.worker, stores.registry, resources.broker, resources.signals, resources.clock, resources.metrics
     )
     rates = Rates(resources.clock)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -55,13 +54,13 @@ async def test_five_hundred_are_paged_through_while_others_arrive(client: Client
     assert len(seen) == len(set(seen))
 
 
-async def test_filters_narrow(client: Client, scene: Scene, clock: ManualClock) -> None:
+async def test_filters_narrow(client: Client, scene: Scene) -> None:
     blue = await scene.submit(tags=("blue", "x"), queue="mail", handler="mail.send")
-    clock.turn(60)
+    await scene.turn(60)
     failed = (await scene.reach(State.FAILED)).id
-    clock.turn(60)
+    await scene.turn(60)
     done = (await scene.reach(State.SUCCESS)).id
-    middle = (clock.now() - timedelta(seconds=60)).isoformat().replace("+00:00", "Z")
+    middle = scene.at(-60).isoformat().replace("+00:00", "Z")
     assert await ids(client, state="FAILED") == [failed]
     assert await ids(client, state="FAILED,PENDING") == [failed, blue]
     assert await ids(client, state=["SUCCESS", "PENDING"]) == [done, blue]
@@ -144,7 +143,7 @@ async def test_no_parameter_reaches_the_statement(client: Client, scene: Scene, 
     await scene.reach(State.FAILED)
     for text in INJECTIONS:
         response = await client.get(JOBS, params={parameter: text})
-        assert response.status == 422 or (parameter == "q" and (await response.json())["items"] == []), text
+        assert response.status == 422 or (await response.json())["items"] == [], text
     assert await scene.stores.jobs.count("default", JobFilter()) == 2
 
 

@@ -23,7 +23,7 @@ from horae.handlers.builtin.answer import BODY_LIMIT, UnexpectedStatus, present_
 from horae.handlers.builtin.request import check_headers
 from horae.handlers.context import JobContext
 from horae.handlers.loader import load
-from horae.handlers.schemas import payload_schema
+from horae.handlers.schemas import PayloadSchema
 from tests.handlers.calls import Call, calling
 from tests.handlers.contexts import FIRE_TIME, context
 from tests.handlers.servers import Answer, Listener, fixed, listening, ok
@@ -181,7 +181,7 @@ def test_accepted_headers_stay_within_their_lines(headers: dict[str, str]) -> No
         assert not name.lower().startswith("x-horae-")
 
 
-HTTP_SCHEMA = payload_schema({info.name: info for info in load([]).infos()}["http"].schema)
+HTTP_SCHEMA = PayloadSchema({info.name: info for info in load([]).infos()}["http"].schema)
 
 
 @given(st.dictionaries(NAMES.map(lambda name: name.encode("utf-8", "replace").decode()), VALUES, max_size=3))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import horae
+from horae.api.settings import default_settings
 from horae.domain.errors import InvalidInput
 from horae.domain.retry import Backoff
 from horae.handlers import JobContext, Registry
@@ -109,7 +110,7 @@ def test_options_in_clients_form(registry: Registry, options: Any, defaults: dic
         ({"timeout": 0}, "timeout"),
         ({"timeout": float("inf")}, "timeout"),
         ({"timeout": float("nan")}, "timeout"),
-        ({"timeout": timedelta(days=31)}, "timeout"),
+        ({"timeout": timedelta(days=8)}, "timeout"),
         ({"backoff": {"kind": "quadratic"}}, "backoff.kind"),
         ({"backoff": {"base": 3}}, "backoff.base"),
         ({"backoff": {"jitter": 2}}, "backoff.jitter"),
@@ -122,6 +123,20 @@ def test_wrong_options_are_named(registry: Registry, options: Any, named: str) -
     with pytest.raises(ValueError, match=f"^handler 'plain': {named}: "):
         registry.handler("plain", **options)(a_plain_handler)
     assert registry.names() == ()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"queue": "a" * 64, "priority": "critical", "max_retries": 100, "timeout": timedelta(days=7)},
+        {"timeout": 0.001, "backoff": Backoff("exponential", 365 * 86400, 1000, 365 * 86400, 1)},
+        {"backoff": {"kind": "linear", "base_seconds": 0, "factor": 1, "max_seconds": 0, "jitter": 0}},
+    ],
+)
+def test_the_api_understands_every_option(registry: Registry, options: Any) -> None:
+    registry.handler("plain", **options)(a_plain_handler)
+    defaults = registry.infos()[0].defaults
+    assert default_settings(defaults).keys() == defaults.keys()
 
 
 @pytest.mark.parametrize("name", ["", "Mail", "-a", ".a", "a b", "a\n", "ä", "a" * 65, "a/b"])

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 
 from horae.domain.errors import InvalidInput
 from horae.handlers import JobContext
-from horae.handlers.schemas import payload_schema
+from horae.handlers.schemas import PayloadSchema
 from horae.handlers.signature import Function, Signature, read_signature
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def test_values_as_the_annotation_says(field: str, given: Any, taken: Any) -> No
     arguments = EVERY.validate(json.dumps(payload))
     assert arguments == {"number": 1, field: taken}
     assert type(arguments[field]) is type(taken)
-    assert payload_schema(EVERY.schema).errors(payload) == []
+    assert PayloadSchema(EVERY.schema).errors(payload) == []
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_rest_takes_what_isn_t_named() -> None:
     signature = read_signature(rest_of_any)
     payload = {"number": 1, "a": [1, 2.5], "not a name": None, "": 0}
     assert signature.validate(payload) == payload
-    assert payload_schema(signature.schema).errors(payload) == []
+    assert PayloadSchema(signature.schema).errors(payload) == []
     assert rest_of_any(None, **signature.validate(payload)) == payload  # type: ignore[arg-type]
 
 
@@ -323,7 +323,7 @@ def refusal(text: str) -> InvalidInput | None:
 @given(st.dictionaries(st.sampled_from(PLAIN), JSON, max_size=4), st.booleans())
 def test_submit_and_run_agree(payload: dict[str, Any], complete: bool) -> None:
     payload = {"number": 1, **payload} if complete else payload
-    at_submit = payload_schema(EVERY.schema).errors(payload)
+    at_submit = PayloadSchema(EVERY.schema).errors(payload)
     at_run = refusal(json.dumps(payload))
     assert (at_run is None) is (at_submit == []), (at_submit, at_run)
     assert at_submit == [] if at_run is None else at_submit == at_run.errors

@@ -14,8 +14,9 @@ import structlog
 from horae.broker.base import Publisher
 from horae.dispatch.window import Portion, delivery_size
 from horae.domain.errors import BrokerUnavailable, PublishReturned, PublishUnknown, Unavailable
-from horae.domain.job import Reference
+from horae.domain.job import Lane, Reference
 from horae.runtime.clock import Clock
+from horae.runtime.metrics import Metrics
 from horae.store.base import Capacity, DispatchStore
 
 log = structlog.get_logger(__name__)
@@ -32,10 +33,13 @@ REST = 1.0
 class Dispatcher:
     """Claims portions and publishes them in the background."""
 
-    def __init__(self, store: DispatchStore, publisher: Publisher, clock: Clock, lease: float) -> None:
+    def __init__(
+        self, store: DispatchStore, publisher: Publisher, clock: Clock, metrics: Metrics, lease: float
+    ) -> None:
         self._store = store
         self._publisher = publisher
         self._clock = clock
+        self._metrics = metrics
         self._lease = lease
         self._publishing: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(IN_FLIGHT)
@@ -52,12 +56,18 @@ class Dispatcher:
         for lane in portion.lanes:
             while claimed < portion.count and not self.resting:
                 wanted = min(portion.count - claimed, LARGEST_CLAIM)
-                references = await self._store.claim(lane, wanted, self._lease)
+                references = await self._claim(lane, wanted)
                 claimed += len(references)
                 await self._hand_on(portion.queue, references, workers)
                 if len(references) < wanted:
                     break
         return claimed
+
+    async def _claim(self, lane: Lane, limit: int) -> list[Reference]:
+        began = self._clock.monotonic()
+        references = await self._store.claim(lane, limit, self._lease)
+        self._metrics.claimed(self._clock.monotonic() - began)
+        return references
 
     async def _hand_on(self, queue: str, references: Sequence[Reference], workers: Sequence[Capacity]) -> None:
         until = self._clock.monotonic() + self._lease

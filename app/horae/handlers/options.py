@@ -14,7 +14,7 @@ from horae.domain.retry import Backoff, Kind
 from horae.runtime.config import NAME
 
 PriorityName = Literal["critical", "high", "normal", "low"]
-LONGEST_TIMEOUT = 30 * 86400
+SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 0.001, 7 * 86400
 
 
 class Options(TypedDict, total=False):
@@ -27,7 +27,7 @@ class Options(TypedDict, total=False):
     backoff: Backoff | Mapping[str, Any] | None
     """a mapping has the form that clients use; what it leaves out takes its default"""
     timeout: float | timedelta | None
-    """seconds, of one attempt; at most 30 days"""
+    """seconds, of one attempt; at most 7 days"""
 
 
 def client_form(options: Options) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class _CheckedOptions(TypedDict, total=False):
     priority: PriorityName
     max_retries: Annotated[int, Field(ge=0, le=100)]
     backoff: _CheckedBackoff
-    timeout: Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT)]
+    timeout: Annotated[float, Field(ge=SHORTEST_TIMEOUT, le=LONGEST_TIMEOUT)]
 
 
 _CHECKER: TypeAdapter[Any] = TypeAdapter(_CheckedOptions)

@@ -6,10 +6,8 @@ Nothing is fetched for a `$ref`, and the time that a pattern may take is bounded
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
-import orjson
 from jsonschema_rs import Draft202012Validator, FancyRegexOptions
 
 from horae.domain.errors import FieldError
@@ -43,13 +41,3 @@ class PayloadSchema:
         except ValueError as error:
             return [FieldError(ROOT, f"can't be checked: {error}")]
         return by_field(part for error in errors for part in explain(error, self._schema, [ROOT]))
-
-
-def payload_schema(schema: Mapping[str, Any]) -> PayloadSchema:
-    """As `PayloadSchema(schema)`, compiled once for equal schemas."""
-    return _compiled(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
-
-
-@lru_cache(maxsize=1024)
-def _compiled(text: bytes) -> PayloadSchema:
-    return PayloadSchema(orjson.loads(text))

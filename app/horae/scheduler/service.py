@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from horae.broker.base import Publisher
 from horae.dispatch.claim import Dispatcher
-from horae.runtime.clock import Clock
 from horae.runtime.duty import Duty, Stop, run_duties
+from horae.scheduler.depths import Depths
 from horae.scheduler.feed import Feed
+from horae.scheduler.ports import Ports
 from horae.scheduler.prune import Prune
 from horae.scheduler.rescue import Rescue
-from horae.signals.base import Signals, Topic
-from horae.store.base import DispatchStore, RescueStore, Retention
+from horae.signals.base import Topic
+from horae.store.base import Retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +27,22 @@ class SchedulerSettings:
 class Scheduler:
     """One scheduler of any number."""
 
-    def __init__(
-        self,
-        dispatch: DispatchStore,
-        rescue: RescueStore,
-        publisher: Publisher,
-        signals: Signals,
-        clock: Clock,
-        settings: SchedulerSettings,
-    ) -> None:
-        self._clock = clock
-        self._dispatcher = Dispatcher(dispatch, publisher, clock, settings.dispatch_lease)
-        self.feed = Feed(dispatch, self._dispatcher, signals)
-        self.rescue = Rescue(rescue, signals, clock, settings.lease)
-        self.prune = Prune(rescue, settings.retention)
-        signals.listen(Topic.DUE, self.feed.wake.set)
-        signals.listen(Topic.ROOM, self.feed.wake.set)
+    def __init__(self, ports: Ports, settings: SchedulerSettings) -> None:
+        self._clock = ports.clock
+        self._dispatcher = Dispatcher(
+            ports.dispatch, ports.publisher, ports.clock, ports.metrics, settings.dispatch_lease
+        )
+        self.feed = Feed(ports.dispatch, self._dispatcher, ports.signals)
+        self.rescue = Rescue(ports, settings.lease)
+        self.prune = Prune(ports.rescue, settings.retention)
+        self.depths = Depths(ports.dispatch, ports.metrics)
+        ports.signals.listen(Topic.DUE, self.feed.wake.set)
+        ports.signals.listen(Topic.ROOM, self.feed.wake.set)
 
     @property
     def duties(self) -> tuple[Duty, ...]:
         """Everything that it does over and over."""
-        return (self.feed, self.rescue, self.prune)
+        return (self.feed, self.rescue, self.prune, self.depths)
 
     async def run(self, stop: Stop) -> None:
         """Until it is stopped: then what is claimed is still published."""

@@ -167,6 +167,8 @@ class RedisSignals:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._subscribe(pubsub)
                 await self._flush(redis)
+            if self._outbox:
+                self._changed.set()
             # The first of many went out at once; what comes now goes out together.
             await asyncio.sleep(MERGE_SECONDS)
 

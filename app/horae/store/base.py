@@ -264,6 +264,10 @@ class DispatchStore(Protocol):
         """T3, oldest first, skipping what another scheduler has locked. The tokens are the new ones."""
         ...
 
+    async def depths(self) -> Mapping[str, Mapping[State, int]]:
+        """How many jobs of each queue are in each state that isn't final, in all namespaces together."""
+        ...
+
     async def take_back(self, references: Sequence[Reference]) -> int:
         """T4: the broker certainly doesn't have them. Answers how many were still ours."""
         ...

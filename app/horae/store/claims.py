@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
 
-from horae.domain.job import Lane, Priority, Reference, State
+from horae.domain.job import FINAL, Lane, Priority, Reference, State
 from horae.domain.transitions import CLAIM, TAKE_BACK
 from horae.store.base import Capacity, DueLane, Survey
 from horae.store.database import Database, Transaction
@@ -42,6 +43,10 @@ class Claims:
             return taken
 
         return await self._database.transact(work)
+
+    async def depths(self) -> Mapping[str, Mapping[State, int]]:
+        """See `DispatchStore`."""
+        return await self._database.read(depths)
 
     async def take_back(self, references: Sequence[Reference]) -> int:
         """See `DispatchStore`."""
@@ -170,3 +175,16 @@ async def _queued(tx: Transaction) -> dict[str, int]:
         .group_by(jobs.c.queue)
     )
     return {row.queue: row.total for row in rows}
+
+
+async def depths(tx: Transaction, *where: sa.ColumnElement[bool]) -> dict[str, defaultdict[State, int]]:
+    """Jobs that are not final, by queue and state."""
+    statement = (
+        sa.select(jobs.c.queue, jobs.c.state, sa.func.count().label("number"))
+        .where(jobs.c.state.in_(sorted(set(State) - FINAL)), *where)
+        .group_by(jobs.c.state, jobs.c.queue)
+    )
+    found: dict[str, defaultdict[State, int]] = {}
+    for row in await tx.execute(statement):
+        found.setdefault(row.queue, defaultdict(int))[State(row.state)] = row.number
+    return found

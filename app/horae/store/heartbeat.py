@@ -26,18 +26,21 @@ def heartbeat(url: str, lease: float, worker_id: Callable[[], WorkerId]) -> Call
 
     def renew() -> None:
         try:
-            with pymysql.connect(
-                host=address.host,
-                port=address.port or 3306,
-                user=address.username,
-                password=address.password or "",
-                database=address.database,
-                autocommit=True,
-                connect_timeout=TIMEOUT,
-                read_timeout=TIMEOUT,
-                write_timeout=TIMEOUT,
-                ssl={"ca": address.query.get("ssl_ca")} if {"ssl", "ssl_ca"} & set(address.query) else None,
-            ) as connection, connection.cursor() as cursor:
+            with (
+                pymysql.connect(
+                    host=address.host,
+                    port=address.port or 3306,
+                    user=address.username,
+                    password=address.password or "",
+                    database=address.database,
+                    autocommit=True,
+                    connect_timeout=TIMEOUT,
+                    read_timeout=TIMEOUT,
+                    write_timeout=TIMEOUT,
+                    ssl={"ca": address.query.get("ssl_ca")} if {"ssl", "ssl_ca"} & set(address.query) else None,
+                ) as connection,
+                connection.cursor() as cursor,
+            ):
                 cursor.execute(RENEW, (micros(lease), bytes_of_id(worker_id())))
         except (pymysql.Error, OSError) as error:
             log.warning("worker.heartbeat_failed", error=str(error))

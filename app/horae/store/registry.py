@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -15,7 +14,7 @@ from horae.domain.ids import WorkerId
 from horae.domain.job import FINAL, State
 from horae.domain.transitions import CLAIM
 from horae.store.base import HandlerInfo, NewWorker, QueueInfo, WorkerInfo
-from horae.store.claims import running_by_worker
+from horae.store.claims import depths, running_by_worker
 from horae.store.database import Database, Transaction
 from horae.store.dialect import Later, is_duplicate, micros
 from horae.store.rows import dumps
@@ -181,10 +180,10 @@ class Queues:
 
 
 async def _queues(tx: Transaction, namespace: str) -> list[QueueInfo]:
-    depths = await _depths(tx, namespace)
+    depth = await depths(tx, jobs.c.namespace == namespace)
     paused = {row.queue: row for row in await tx.execute(sa.select(pauses).where(pauses.c.namespace == namespace))}
     served = await tx.execute(sa.select(workers.c.queues).where(workers.c.expires_at > tx.now))
-    names = {queue for row in served for queue in orjson.loads(row.queues)} | set(depths) | set(paused)
+    names = {queue for row in served for queue in orjson.loads(row.queues)} | set(depth) | set(paused)
     oldest = await _oldest_due(tx, namespace)
     return [
         QueueInfo(
@@ -192,24 +191,11 @@ async def _queues(tx: Transaction, namespace: str) -> list[QueueInfo]:
             paused=name in paused,
             paused_by=paused[name].paused_by if name in paused else None,
             paused_at=paused[name].paused_at if name in paused else None,
-            depth={state: depths[name][state] if name in depths else 0 for state in State if state not in FINAL},
+            depth={state: depth[name][state] if name in depth else 0 for state in State if state not in FINAL},
             oldest_due_at=oldest.get(name),
         )
         for name in sorted(names)
     ]
-
-
-async def _depths(tx: Transaction, namespace: str) -> dict[str, defaultdict[State, int]]:
-    """Jobs that are not final, by queue and state."""
-    statement = (
-        sa.select(jobs.c.queue, jobs.c.state, sa.func.count().label("total"))
-        .where(jobs.c.state.in_(sorted(set(State) - FINAL)), jobs.c.namespace == namespace)
-        .group_by(jobs.c.state, jobs.c.queue)
-    )
-    depths: dict[str, defaultdict[State, int]] = {}
-    for row in await tx.execute(statement):
-        depths.setdefault(row.queue, defaultdict(int))[State(row.state)] = row.total
-    return depths
 
 
 async def _oldest_due(tx: Transaction, namespace: str) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Intake:
     async def _take(self, delivery: Delivery) -> None:
         worker_id = await self._lease.trusted()
         entries = [entry for r in delivery.references if (entry := self._table.enter(r, worker_id)) is not None]
-        self._dropped("duplicate", len(delivery.references) - len(entries))
+        self._dropped("running", len(delivery.references) - len(entries))
         until = self._ports.clock.monotonic() + PATIENCE
         while entries:
             taken = await self._slots.take(len(entries), max(0.0, until - self._ports.clock.monotonic()))

@@ -53,7 +53,7 @@ class Worker:
         self._runs = Runs(ports, self._table, Slots(settings.slots), recorder, executor)
         self._runs.riding.limit = settings.retry_window
         self._intake = Intake(ports, self._runs, lease, rates)
-        self._watch = Watch(ports.store, self._table, lease, rates)
+        self._watch = Watch(ports, self._runs, lease, rates)
         named = tuple(queue for queue in settings.queues if queue != EVERY_QUEUE)
         self._consumer = ports.broker.consumer(named, self._intake.receive, PREFETCH)
         lease.on_fence = self._fence

@@ -9,10 +9,12 @@ import structlog
 from horae.domain.ids import WorkerId
 from horae.domain.job import Outcome
 from horae.domain.transitions import RELEASE
-from horae.store.base import Finish, WorkerStore
+from horae.store.base import Finish
 from horae.worker.lease import Lease
+from horae.worker.ports import Ports
 from horae.worker.rates import Rates
-from horae.worker.table import Ask, Table
+from horae.worker.runs import Runs
+from horae.worker.table import Ask
 
 log = structlog.get_logger(__name__)
 
@@ -24,15 +26,18 @@ class Watch:
 
     name = "watch"
 
-    def __init__(self, store: WorkerStore, table: Table, lease: Lease, rates: Rates) -> None:
+    def __init__(self, ports: Ports, runs: Runs, lease: Lease, rates: Rates) -> None:
         self.wake = asyncio.Event()
-        self._store = store
-        self._table = table
+        self._store = ports.store
+        self._metrics = ports.metrics
+        self._table = runs.table
+        self._slots = runs.slots
         self._lease = lease
         self._rates = rates
 
     async def run_once(self) -> float:
         """One statement, and none while nothing runs."""
+        self._metrics.worker_slots(self._slots.total - self._slots.free, self._slots.free)
         if self._rates.changed():
             self._lease.wake.set()
         if len(self._table):
