@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from horae.client import Client, SyncClient
-    from horae.handlers import Discard, JobContext, Retry, handler
+    from horae.handlers import Discard, JobContext, Retry, ThreadJobContext, handler
 
-__all__ = ["Client", "Discard", "JobContext", "Retry", "SyncClient", "handler"]
+__all__ = ["Client", "Discard", "JobContext", "Retry", "SyncClient", "ThreadJobContext", "handler"]
 
 __version__ = "0.1.0"
 
@@ -19,6 +19,7 @@ _HOMES = {
     "Discard": "horae.handlers",
     "JobContext": "horae.handlers",
     "Retry": "horae.handlers",
+    "ThreadJobContext": "horae.handlers",
     "handler": "horae.handlers",
 }
 

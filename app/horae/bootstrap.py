@@ -262,7 +262,7 @@ def _worker(resources: Resources, health_port: int | None) -> tuple[Worker, Leas
     rates = Rates(resources.clock)
     lease = Lease(ports, _identity(resources, queues, health_port), settings.lease_seconds, rates.tell)
     recorder = Recorder(stores.worker, resources.handlers.names(), settings.lease_seconds)
-    executor = Executor(resources.handlers, Isolation(settings.handlers))
+    executor = Executor(resources.handlers, Isolation(settings.handlers, settings.http_allow))
     limits = WorkerSettings(queues, settings.concurrency, settings.drain_seconds, settings.retry_window)
     return Worker(ports, lease, rates, recorder, executor, limits), lease
 

@@ -8,6 +8,8 @@ from typing import Any
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient
 
+from tests.api.contract import check
+
 JOBS = "/api/v1/jobs"
 
 Client = TestClient[web.Request, web.Application]
@@ -15,10 +17,10 @@ Json = dict[str, Any]
 
 
 async def answer_of(response: ClientResponse, status: int = 200) -> Json:
-    """The JSON of an answer, which must have this status."""
-    text = await response.text()
-    assert response.status == status, text
+    """The JSON of an answer, which must have this status and be as documented."""
+    assert response.status == status, await response.text()
     content: Json = await response.json(content_type=None)
+    check(response, content)
     return content
 
 

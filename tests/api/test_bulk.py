@@ -29,7 +29,11 @@ async def test_the_ids_come_in_the_order_of_the_jobs(client: Client, stores: Sto
     ids = (await post(client, BULK, {"jobs": jobs(120)}, 201))["ids"]
     assert ids == sorted(ids)
     assert await count(stores) == 120
-    assert [(await get(client, f"{JOBS}/{ids[n]}"))["payload"] for n in (0, 57, 119)] == [{"n": 0}, {"n": 57}, {"n": 119}]
+    assert [(await get(client, f"{JOBS}/{ids[n]}"))["payload"] for n in (0, 57, 119)] == [
+        {"n": 0},
+        {"n": 57},
+        {"n": 119},
+    ]
 
 
 async def test_ten_thousand_are_taken_and_one_more_is_not(client: Client, stores: Stores) -> None:

@@ -92,7 +92,9 @@ def test_a_payload_may_not_have_more() -> None:
 def test_a_payload_may_have_64_kib() -> None:
     text = "x" * (64 * 1024 - len('{"a":""}'))
     assert len(draft(handler="free", payload={"a": text}).payload) == 64 * 1024
-    assert refused(handler="free", payload={"a": text + "x"}) == {"payload": "is 65,537 bytes long as JSON, more than 65,536"}
+    assert refused(handler="free", payload={"a": text + "x"}) == {
+        "payload": "is 65,537 bytes long as JSON, more than 65,536"
+    }
 
 
 def test_times_that_exclude_one_another_are_refused() -> None:

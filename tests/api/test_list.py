@@ -64,7 +64,12 @@ async def test_filters_narrow(client: Client, scene: Scene) -> None:
     assert await ids(client, state="FAILED") == [failed]
     assert await ids(client, state="FAILED,PENDING") == [failed, blue]
     assert await ids(client, state=["SUCCESS", "PENDING"]) == [done, blue]
-    assert await ids(client, queue="mail") == await ids(client, handler="mail.send") == await ids(client, tag="blue") == [blue]
+    assert (
+        await ids(client, queue="mail")
+        == await ids(client, handler="mail.send")
+        == await ids(client, tag="blue")
+        == [blue]
+    )
     assert await ids(client, created_after=middle) == [done, failed]
     assert await ids(client, created_before=middle) == [blue]
     assert await ids(client, created_after=middle, state="SUCCESS", queue="default") == [done]
@@ -75,7 +80,13 @@ async def test_q_finds_ids_handlers_tags_and_errors(client: Client, scene: Scene
     mail = await scene.submit(handler="mail.send", tags=("urgent",))
     run = await scene.run()
     await scene.finish(run.reference, FAIL_FOR_GOOD, error=BROKEN)
-    for text, found in {mail: mail, "mail.": mail, "urgent": mail, "broken": run.id, "ValueError broken": run.id}.items():
+    for text, found in {
+        mail: mail,
+        "mail.": mail,
+        "urgent": mail,
+        "broken": run.id,
+        "ValueError broken": run.id,
+    }.items():
         assert await ids(client, q=text) == [found]
     assert await ids(client, q="no such words") == []
 
@@ -134,7 +145,18 @@ INJECTIONS = [
     "\\' OR 1=1 #", "%", "_", "%%%", "\\", "\\%", "' UNION SELECT * FROM idempotency_keys --", "0x27", "*/ OR 1=1 /*",
     "admin'--", "${7*7}", "{{7*7}}", "'||(SELECT 1)||'", "`jobs`", "?", ":1", "%s", "%(x)s", "NULL", "\u2019 OR 1=1",
 ]  # fmt: skip
-PARAMETERS = ["q", "state", "queue", "handler", "tag", "schedule_id", "created_after", "created_before", "cursor", "limit"]
+PARAMETERS = [
+    "q",
+    "state",
+    "queue",
+    "handler",
+    "tag",
+    "schedule_id",
+    "created_after",
+    "created_before",
+    "cursor",
+    "limit",
+]
 
 
 @pytest.mark.parametrize("parameter", PARAMETERS)

@@ -67,7 +67,9 @@ async def test_submissions_are_counted_by_queue(client: Client, deps: ApiDeps) -
     assert b'horae_jobs_submitted_total{queue="mail"} 1.0' in body
 
 
-async def test_the_same_key_and_body_give_the_first_job(client: Client, stores: Stores, signals: InProcessSignals) -> None:
+async def test_the_same_key_and_body_give_the_first_job(
+    client: Client, stores: Stores, signals: InProcessSignals
+) -> None:
     body = {"handler": "echo", "payload": {"a": 1, "b": 2}}
     first_job = await post(client, JOBS, body, 201, headers={KEY: "k"})
     due = Listener(signals, Topic.DUE)

@@ -80,7 +80,7 @@ def test_a_distance_has_a_direction() -> None:
         ({"state": "RETRYING", "run_at": at(2.2)}, "again in 3s"),
         (
             {"state": "RETRYING", "run_at": at(-1), "error": {"type": "E", "message": "no\nluck"}},
-            "E: no luck; again now",
+            "again now, after E: no luck",
         ),
         ({"state": "SUCCESS", "result": {"a": [1, 2]}}, '{"a":[1,2]}'),
         ({"state": "SUCCESS"}, ""),

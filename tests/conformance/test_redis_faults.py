@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from structlog.testing import CapturingLogger
 
 from horae.domain.errors import SettingsError
@@ -276,6 +277,24 @@ async def test_run_can_be_cancelled_at_any_moment(server: RedisServer) -> None:
             here.hint(Topic.DUE)
             for _ in range(random.randrange(60)):
                 await asyncio.sleep(0)
+
+
+async def test_run_can_be_cancelled_at_the_moment_that_the_session_fails(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.start()
+    here = signals(server.url)
+    receive = here._receive
+
+    async def failing(pubsub: PubSub) -> None:
+        try:
+            await receive(pubsub)
+        finally:
+            raise ConnectionResetError
+
+    monkeypatch.setattr(here, "_receive", failing)
+    async with running(here):
+        await eventually(lambda: here.reliable)
 
 
 async def test_a_watch_can_be_cancelled_at_any_moment(server: RedisServer) -> None:

@@ -1,7 +1,8 @@
-"""Installations for whole processes: on real servers, one database and one virtual host a test."""
+"""Installations of whole processes on real servers."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,6 +15,15 @@ from tests.support.databases import mysql_database, opened
 from tests.support.services import address
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The first process compiles for all of them, which start thrice as fast then."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("compiled")))
+        yield
+
+
 @pytest.fixture(scope="session")
 async def broker() -> AsyncIterator[str]:
     """A virtual host that only these tests use."""
@@ -22,22 +32,46 @@ async def broker() -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def database(mysql_server: str) -> AsyncIterator[str]:
-    """A migrated MySQL database of this test's own, its time the server's."""
+async def addresses(mysql_server: str, broker: str) -> AsyncIterator[Addresses]:
+    """Real servers, with a migrated database of this test's own."""
     with mysql_database(mysql_server) as url:
-        async with opened(url, SystemClock()) as stores:
-            await stores.schema.migrate()
-        yield url
+        yield await _migrated(url, broker)
 
 
-@pytest.fixture
-def addresses(database: str, broker: str) -> Addresses:
-    """Of real servers."""
+async def _migrated(database: str, broker: str) -> Addresses:
+    async with opened(database, SystemClock()) as stores:
+        await stores.schema.migrate()
     return Addresses(database, broker, address("HORAE_REDIS_URL"))
 
 
 @pytest.fixture
 async def site(tmp_path: Path, addresses: Addresses) -> AsyncIterator[Installation]:
-    """An installation without processes yet."""
+    """An installation of this test's own, without processes yet."""
     async with Installation.at(tmp_path, addresses) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+async def long_running(
+    tmp_path_factory: pytest.TempPathFactory, mysql_server: str, broker: str
+) -> AsyncIterator[Installation]:
+    """One whose api and scheduler run through many tests."""
+    with mysql_database(mysql_server) as url:
+        folder = tmp_path_factory.mktemp("long-running")
+        async with Installation.at(folder, await _migrated(url, broker)) as made:
+            await made.serve("api,scheduler", lease_seconds=3, dispatch_lease_seconds=3)
+            yield made
+
+
+@pytest.fixture
+async def shared(long_running: Installation) -> AsyncIterator[Installation]:
+    """The long-running installation. A test brings workers of its own, for a queue of its own."""
+    there = set(long_running.roles)
+    yield long_running
+    await long_running.end([role for role in long_running.roles if role not in there])
+
+
+@pytest.fixture
+def queue() -> str:
+    """A queue that no other test uses."""
+    return f"queue-{secrets.token_hex(4)}"

@@ -75,6 +75,11 @@ def check_key(key: str) -> str:
     return key
 
 
+def _whole(value: object) -> object:
+    """JSON knows no difference between 3 and 3.0."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
 def _is_uuid(value: str) -> str:
     if not is_id(value):
         raise ValueError("should be a UUID in lower case, with hyphens")
@@ -96,9 +101,13 @@ Tags = Annotated[
 Key = Annotated[
     str,
     AfterValidator(check_key),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_KEY_BYTES}),
+    WithJsonSchema(
+        {"type": "string", "minLength": 1, "maxLength": MAX_KEY_BYTES, "pattern": r"^[^\u0000-\u001f\u007f]+$"}
+    ),
 ]
-Retries = Annotated[int, Field(ge=0, le=100)]
+# The bounds before the function: pydantic describes only what stands next to the type.
+Retries = Annotated[int, Field(ge=0, le=100), BeforeValidator(_whole)]
+Count = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
 Timeout = Annotated[float, Field(ge=SHORTEST_TIMEOUT, le=LONGEST_TIMEOUT)]
 Delay = Annotated[float, Field(ge=0, le=LONGEST_DELAY)]
 Pause = Annotated[float, Field(ge=0, le=LONGEST_BACKOFF)]
@@ -112,7 +121,7 @@ def _words(value: object) -> object:
     return [word for part in parts for word in part.split(",")]
 
 
-States = Annotated[list[StateName], BeforeValidator(_words), Field(min_length=1, max_length=20)]
+States = Annotated[list[StateName], Field(min_length=1, max_length=20), BeforeValidator(_words)]
 
 
 def whole_number(text: object) -> object:

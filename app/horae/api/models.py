@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_core import core_schema
 
 from horae.api.fields import (
+    Count,
     Delay,
     Key,
     LeftOut,
@@ -158,17 +159,13 @@ class ActionIn(Sent):
 
     action: Literal["cancel", "retry", "delete"] = Field(description="delete takes final jobs only")
     filter: JobWhere
-    expected_count: LeftOut[Annotated[int, Field(ge=0)]] = Field(
+    expected_count: LeftOut[Count] = Field(
         None, description="how many jobs the filter should find; needed in the first call, checked only there"
     )
     cursor: LeftOut[str] = Field(None, description="from the answer of the call before; left out in the first")
 
 
-Limit = Annotated[
-    int,
-    BeforeValidator(whole_number),
-    Field(ge=1, le=MAX_LIMIT),
-]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(whole_number)]
 Cursor = Annotated[str, Field(min_length=1, max_length=512)]
 
 
@@ -189,6 +186,6 @@ class JobQuery(JobWhere):
 class WaitQuery(Sent):
     """How long to wait for the end of a job."""
 
-    wait: LeftOut[Annotated[float, BeforeValidator(decimal_number), Field(ge=0, le=LONGEST_WAIT)]] = Field(
+    wait: LeftOut[Annotated[float, Field(ge=0, le=LONGEST_WAIT), BeforeValidator(decimal_number)]] = Field(
         None, description="answer when the job is final, or after so many seconds"
     )

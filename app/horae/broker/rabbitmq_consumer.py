@@ -1,9 +1,11 @@
 """Consuming from RabbitMQ: deliveries are handed over as they come, across lost connections and silent ones.
 
-A consumer holds one connection at a time and rebuilds it whenever it can't deliver any more: lost, cancelled by the
-broker, its queue deleted, or silent. Silence is found by probes: messages to a queue of the consumer's own, confirmed
-by the broker over the publisher's connection, that don't arrive. They must not be published over this one: under an
-alarm RabbitMQ stops reading from whoever publishes, and the acks would stand still.
+A consumer holds one connection at a time and rebuilds it when it is lost or silent. Each queue has a channel of its own
+on it, tried again by itself: a queue that is sick, deleted or declared otherwise holds up no other.
+
+Silence is found by probes: messages to a queue of the consumer's own, confirmed by the broker over the publisher's
+connection, that don't arrive. They must not be published over this one: under an alarm RabbitMQ stops reading from
+whoever publishes, and the acks would stand still.
 """
 
 from __future__ import annotations
@@ -15,8 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
-from aio_pika.abc import AbstractChannel
-from aiormq.abc import AbstractChannel as Frames
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.abc import DeliveredMessage
 
 from horae.broker import topology
@@ -31,7 +32,7 @@ from horae.runtime.duty import pause_after
 log = structlog.get_logger(__name__)
 
 OPEN_SECONDS = 10.0
-"""for the declarations and the start of a connection"""
+"""for what a connection or a queue needs before its first delivery"""
 
 SETTLE_SECONDS = 5.0
 """for one ack to be written; it waits only when the connection is stuck"""
@@ -96,38 +97,91 @@ async def _settled(frame: Awaitable[None]) -> None:
         log.debug("broker.ack_lost", error=str(loss))
 
 
-class _Session:
-    """One connection from its first delivery to its last; `lost` is set as soon as it can't deliver any more."""
+Take = Callable[["_Tap", DeliveredMessage], Awaitable[None]]
 
-    def __init__(self, channel: AbstractChannel, frames: Frames) -> None:
-        self.frames = frames
-        self.lost = asyncio.Event()
-        self.reason = ""
+
+class _Tap:
+    """One queue over one connection, from the opening of its channel to its end."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        self.tried = False
+        self.ended = asyncio.Event()
         self.quiet = asyncio.Event()
         """set when the broker knows that nothing shall come any more"""
-        self.begun = False
-        self.tags: list[str] = []
-        self.probe_queue = ""
+        self._opening = asyncio.Lock()
+        # Never closed while the connection lives: an ack that follows the end of its channel ends the connection.
+        self._channel: AbstractChannel | None = None
+        self._tag: str | None = None
+
+    @property
+    def consuming(self) -> bool:
+        return self._tag is not None and not self.ended.is_set()
+
+    async def open(self, connection: AbstractConnection, prefetch: int, take: Take) -> None:
+        try:
+            with losses_as(BrokerUnavailable, f"can't consume queue {self.queue!r}"):
+                async with self._opening, asyncio.timeout(OPEN_SECONDS):
+                    channel = self._channel = await connection.channel(publisher_confirms=False)
+                    await topology.declare_work_queue(channel, self.queue)
+                    await channel.set_qos(prefetch_count=prefetch)
+                    await self._consume(channel, take)
+        finally:
+            self.tried = True
+
+    async def _consume(self, channel: AbstractChannel, take: Take) -> None:
+        frames = await channel.get_underlay_channel()
+        frames.on_consumer_cancel_callbacks.add(lambda _frame: self.ended.set())
+        channel.close_callbacks.add(lambda _channel, _error: self.ended.set())
+        answer = await frames.basic_consume(topology.work_queue(self.queue), partial(take, self))
+        self._tag = answer.consumer_tag
+
+    async def stop(self) -> None:
+        try:
+            async with self._opening:
+                if self._channel is not None and self._tag is not None:
+                    frames = await self._channel.get_underlay_channel()
+                    with losses_as(BrokerUnavailable, "stop"):
+                        await frames.basic_cancel(self._tag, timeout=SETTLE_SECONDS)
+        except BrokerUnavailable as loss:
+            log.debug("broker.stopped_badly", queue=self.queue, error=str(loss))
+        finally:
+            self.quiet.set()
+
+
+class _Session:
+    """One connection; `lost` is set as soon as it is to be given up."""
+
+    def __init__(self) -> None:
+        self.lost = asyncio.Event()
+        self.reason = ""
         self.seen = False
         self.silent = False
+        self.taps: dict[str, _Tap] = {}
         self._unseen = 0
-        # Nobody else holds aio-pika's channel, and without it the frames below go.
-        self.channel = channel
-        channel.close_callbacks.add(lambda _channel, error: self.lose(f"the connection was lost ({error})"))
-        frames.on_consumer_cancel_callbacks.add(lambda frame: self.lose(f"the broker cancelled {frame.consumer_tag}"))
+        self._probe_queue = ""
+        self._channel: AbstractChannel | None = None
+
+    @property
+    def connected(self) -> bool:
+        taps = self.taps.values()
+        return not self.lost.is_set() and all(tap.tried for tap in taps) and any(tap.consuming for tap in taps)
+
+    async def begin(self, connection: AbstractConnection) -> None:
+        """Declares what the queues need, and consumes probes."""
+        with losses_as(BrokerUnavailable, "can't consume"):
+            async with asyncio.timeout(OPEN_SECONDS):
+                channel = self._channel = await connection.channel(publisher_confirms=False)
+                channel.close_callbacks.add(lambda _channel, error: self.lose(f"the connection was lost ({error})"))
+                await topology.declare_delivery(channel)
+                self._probe_queue = (await channel.declare_queue(exclusive=True)).name
+                frames = await channel.get_underlay_channel()
+                await frames.basic_consume(self._probe_queue, self._see_probe, no_ack=True)
 
     def lose(self, reason: str) -> None:
         if not self.lost.is_set():
             self.reason = reason
             self.lost.set()
-
-    @property
-    def consuming(self) -> bool:
-        return self.begun and not self.lost.is_set()
-
-    async def see_probe(self, _message: DeliveredMessage) -> None:
-        self.seen = True
-        self._unseen = 0
 
     async def probe(self, send: Callable[[str], Awaitable[None]]) -> None:
         """Sends one more, unless enough were sent and not seen."""
@@ -136,7 +190,7 @@ class _Session:
             self.lose(f"silent: none of {SILENT_PROBES} probes was seen")
             return
         try:
-            await send(self.probe_queue)
+            await send(self._probe_queue)
             self._unseen += 1
         except PublishReturned:
             self.lose("the broker has given the connection up")
@@ -144,15 +198,9 @@ class _Session:
             # Says nothing about this connection.
             log.debug("broker.probe_not_sent", error=str(failure))
 
-    async def end_consuming(self) -> None:
-        try:
-            with losses_as(BrokerUnavailable, "stop"):
-                for tag in self.tags:
-                    await self.frames.basic_cancel(tag, timeout=SETTLE_SECONDS)
-        except BrokerUnavailable as loss:
-            self.lose(str(loss))
-        finally:
-            self.quiet.set()
+    async def _see_probe(self, _message: DeliveredMessage) -> None:
+        self.seen = True
+        self._unseen = 0
 
 
 class RabbitConsumer:
@@ -169,21 +217,18 @@ class RabbitConsumer:
         self._url = url
         self._clock = clock
         self._wanted = subscription
-        self._queues = list(subscription.queues)
         self._probes = probes
         self._count_malformed = count_malformed
         self._session: _Session | None = None
         self._stopped = asyncio.Event()
-        self._consuming = asyncio.Lock()
         self._failures = 0
         self._vain = 0
         self._malformed = 0
 
     @property
     def connected(self) -> bool:
-        """Whether deliveries can arrive right now."""
-        session = self._session
-        return session is not None and session.consuming and not self._stopped.is_set()
+        """Whether deliveries can arrive right now; a queue that can't be consumed doesn't count."""
+        return self._session is not None and self._session.connected and not self._stopped.is_set()
 
     async def run(self) -> None:
         """Consumes until stopped or cancelled.
@@ -197,45 +242,45 @@ class RabbitConsumer:
                 raise BrokerUnavailable(f"made {VAIN_CONNECTIONS} connections in vain: {reason}")
             if not self._stopped.is_set():
                 pause = pause_after(self._failures)
-                log.warning("broker.lost", queues=self._queues, reason=reason, again_in=round(pause, 2))
+                log.warning("broker.lost", queues=self._wanted.queues, reason=reason, again_in=round(pause, 2))
                 await self._clock.wait(self._stopped, pause)
-
-    async def add(self, queue: str) -> None:
-        """Consumes one more queue, over this connection and all later ones."""
-        if queue in self._queues:
-            return
-        self._queues.append(queue)
-        async with self._consuming:
-            session = self._session
-            if session is None or not session.consuming or self._stopped.is_set():
-                return
-            try:
-                with losses_as(BrokerUnavailable, f"can't consume {queue}"):
-                    async with asyncio.timeout(OPEN_SECONDS):
-                        await self._consume(session, queue)
-            except BrokerUnavailable as loss:
-                session.lose(str(loss))
 
     async def stop(self) -> None:
         """Ends consuming; earlier deliveries can be acked until `run` is cancelled or the connection is lost."""
         self._stopped.set()
-        async with self._consuming:
-            if self._session is not None:
-                await self._session.end_consuming()
+        if self._session is not None:
+            await asyncio.gather(*(tap.stop() for tap in self._session.taps.values()))
 
     async def _consume_once(self) -> str:
         """Serves one connection until it is lost; answers why it was."""
+        session = _Session()
         try:
-            async with self._connection() as session:
-                log.info("broker.consuming", queues=self._queues)
-                while not session.lost.is_set():
-                    await session.probe(self._probes.send)
-                    await self._clock.wait(session.lost, self._probes.every)
+            async with self._connection(session) as connection, asyncio.TaskGroup() as group:
+                taps = [group.create_task(self._keep_open(session, connection, name)) for name in self._wanted.queues]
+                await self._watch(session)
+                for tap in taps:
+                    tap.cancel()
         except BrokerUnavailable as failure:
             self._failures += 1
             return str(failure)
         self._judge(session)
         return session.reason
+
+    @asynccontextmanager
+    async def _connection(self, session: _Session) -> AsyncIterator[AbstractConnection]:
+        connection = await connect(self._url, "consumer")
+        try:
+            await session.begin(connection)
+            self._session = session
+            yield connection
+        finally:
+            self._session = None
+            await close(connection)
+
+    async def _watch(self, session: _Session) -> None:
+        while not session.lost.is_set():
+            await session.probe(self._probes.send)
+            await self._clock.wait(session.lost, self._probes.every)
 
     def _judge(self, session: _Session) -> None:
         if session.seen:
@@ -246,51 +291,35 @@ class RabbitConsumer:
             self._failures = min(self._failures + 1, 2)
             self._vain += session.silent
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[_Session]:
-        connection = await connect(self._url, "consumer")
-        try:
-            with losses_as(BrokerUnavailable, "can't consume"):
-                async with asyncio.timeout(OPEN_SECONDS):
-                    channel = await connection.channel(publisher_confirms=False)
-                    self._session = _Session(channel, await channel.get_underlay_channel())
-                    await self._begin(channel, self._session)
-            yield self._session
-        finally:
-            self._session = None
-            await close(connection)
+    async def _keep_open(self, session: _Session, connection: AbstractConnection, queue: str) -> None:
+        failures = 0
+        while not self._stopped.is_set():
+            tap = session.taps[queue] = _Tap(queue)
+            try:
+                await tap.open(connection, self._wanted.prefetch, self._take)
+                log.info("broker.consuming", queue=queue)
+                await tap.ended.wait()
+                failures, reason = 0, "the broker ended it"
+            except BrokerUnavailable as failure:
+                failures, reason = failures + 1, str(failure)
+            pause = pause_after(failures)
+            if not await self._clock.wait(session.lost, pause):
+                log.warning("broker.queue_lost", queue=queue, reason=reason)
 
-    async def _begin(self, channel: AbstractChannel, session: _Session) -> None:
-        probe_queue = await channel.declare_queue(exclusive=True)
-        session.probe_queue = probe_queue.name
-        await session.frames.basic_consume(probe_queue.name, session.see_probe, no_ack=True)
-        await topology.declare_delivery(channel)
-        await channel.set_qos(prefetch_count=self._wanted.prefetch)
-        async with self._consuming:
-            if not self._stopped.is_set():
-                for queue in self._queues:
-                    await self._consume(session, queue)
-            session.begun = True
-
-    async def _consume(self, session: _Session, queue: str) -> None:
-        await topology.declare_work_queue(session.channel, queue)
-        answer = await session.frames.basic_consume(topology.work_queue(queue), partial(self._take, session, queue))
-        session.tags.append(answer.consumer_tag or "")
-
-    async def _take(self, session: _Session, queue: str, message: DeliveredMessage) -> None:
+    async def _take(self, tap: _Tap, message: DeliveredMessage) -> None:
         """Called for each message, in a task that dies with the channel."""
         if self._stopped.is_set():
             # Before the broker knows of our end it would give the message straight back to us.
-            await session.quiet.wait()
+            await tap.quiet.wait()
             await _requeued(message)
             return
         try:
             references = decode(message.body)
         except MalformedDelivery as fault:
-            self._tell_of_malformed(queue, fault)
+            self._tell_of_malformed(tap.queue, fault)
             await _acked(message)
         else:
-            self._wanted.receive(RabbitDelivery(queue, references, message))
+            self._wanted.receive(RabbitDelivery(tap.queue, references, message))
 
     def _tell_of_malformed(self, queue: str, fault: MalformedDelivery) -> None:
         self._malformed += 1

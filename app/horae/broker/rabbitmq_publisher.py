@@ -48,6 +48,7 @@ class _Link:
     def __init__(self, connection: AbstractConnection, channel: AbstractChannel, frames: Frames) -> None:
         self.connection = connection
         self.doubtful = False
+        self.confirmed = 0
         # aio-pika's channel must outlive our use of the frames below it, which are the quicker way to publish.
         self._channel = channel
         self._frames = frames
@@ -109,6 +110,7 @@ class _Link:
             except DeliveryError as refusal:
                 self.forget(route)
                 raise PublishReturned(str(refusal)) from refusal
+        self.confirmed += 1
 
 
 class RabbitPublisher:
@@ -153,15 +155,17 @@ class RabbitPublisher:
         await asyncio.gather(*self._closing)
 
     async def _send(self, route: _Route, body: bytes) -> None:
-        link: _Link | None = None
+        link, confirmed = None, 0
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
                 link = await self._link_for(route)
+                confirmed = link.confirmed
                 await link.publish(route, body)
         except TimeoutError:
             if link is None:
                 raise BrokerUnavailable(f"RabbitMQ takes nothing for {PUBLISH_SECONDS:g} s") from None
-            link.doubtful = True
+            # Where others were confirmed meanwhile it is the queue that is sick.
+            link.doubtful = link.doubtful or link.confirmed == confirmed
             raise PublishUnknown(f"no confirm from {route.key} within {PUBLISH_SECONDS:g} s") from None
 
     async def _link_for(self, route: _Route) -> _Link:

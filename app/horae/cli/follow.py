@@ -24,7 +24,14 @@ FRAMES_PER_SECOND = 8
 _PATIENT = Retries(attempts=20)
 """about a minute: who follows a job wants to see it through a restart of the api"""
 
-_MARKS = {State.SUCCESS: "✓", State.FAILED: "✗", State.CANCELLED: "⊘"}
+_MARKS = {
+    State.PENDING: "·",
+    State.RETRYING: "↻",
+    State.SUCCESS: "✓",
+    State.FAILED: "✗",
+    State.CANCELLED: "⊘",
+}
+"""where nothing moves"""
 
 
 class LiveJob:
@@ -38,7 +45,7 @@ class LiveJob:
     def cells(self) -> list[RenderableType]:
         """Mark, state, attempt, and how it stands."""
         job = self.job
-        mark = Text(_MARKS[job.state], style=STATES[job.state]) if job.is_final else self._spinner
+        mark = Text(_MARKS[job.state], style=STATES[job.state]) if job.state in _MARKS else self._spinner
         attempt = Text(f"attempt {starts(job)}" if job.attempt else "", style="dim")
         return [mark, state_word(job.state), attempt, self._standing()]
 

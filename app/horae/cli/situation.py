@@ -27,7 +27,7 @@ def situation(job: Job, now: datetime) -> str:
         case State.RUNNING:
             said = _running(job)
         case State.RETRYING:
-            said = "; ".join(part for part in (_failure(job), f"again {_due(job, now)}") if part)
+            said = ", after ".join(part for part in (f"again {_due(job, now)}", _failure(job)) if part)
         case State.SUCCESS:
             said = short(job.result)
         case State.FAILED:

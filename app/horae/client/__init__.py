@@ -19,7 +19,19 @@ from horae.client.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from horae.client.model import ActionProgress, Attempt, HandlerInfo, Job, JobError, Page, Progress, Queue, Stats, Worker
+from horae.client.model import (
+    ActionProgress,
+    Attempt,
+    HandlerInfo,
+    Job,
+    JobError,
+    Page,
+    Progress,
+    Queue,
+    Stats,
+    Worker,
+    WorkerStats,
+)
 from horae.client.requests import JobBody, JobChanges, JobFields, JobFilter, chunks, new_job
 from horae.client.retries import Retries
 from horae.client.sync import SyncClient
@@ -63,6 +75,7 @@ __all__ = [
     "TooManyRequests",
     "Unauthorized",
     "Worker",
+    "WorkerStats",
     "chunks",
     "new_job",
 ]

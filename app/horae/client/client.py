@@ -221,7 +221,7 @@ class Client:
         return (await self._page(HandlerInfo, Ask("GET", "/handlers"))).items
 
     async def stats(self) -> Stats:
-        """How many jobs there are in each state."""
+        """Jobs by state, queues, workers: the state of things at a glance."""
         return read(Stats, await self._send(Ask("GET", "/stats")), self.url)
 
     # ------------------------------------------------------------------------------------------------------- plumbing

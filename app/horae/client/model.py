@@ -173,10 +173,25 @@ class HandlerInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStats:
+    """The live workers together; `free` of their `slots` run nothing."""
+
+    alive: int = 0
+    draining: int = 0
+    slots: int = 0
+    free: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """How many jobs of this namespace there are in each state."""
+    """The state of things at a glance: this namespace's jobs by state, what waits where, and who serves it."""
 
     jobs: Mapping[State, int] = field(default_factory=dict, metadata=_counts)
+    queues: tuple[Queue, ...] = field(
+        default=(), metadata=_as(lambda content: tuple(_build(Queue, queue) for queue in content))
+    )
+    workers: WorkerStats = field(default=WorkerStats(), metadata=_as(lambda content: _build(WorkerStats, content)))
+    oldest_due_at: datetime | None = field(default=None, metadata=_moment)
 
 
 @dataclass(frozen=True, slots=True)

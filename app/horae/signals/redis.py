@@ -135,6 +135,7 @@ class RedisSignals:
                 log.exception("signals.failed")
             finally:
                 self._turn(reliable=False)
+            _end_if_cancelled()
             lasted = self._clock.monotonic() - began
             failures = 1 if lasted > self._probe_seconds else failures + 1
             await asyncio.sleep(pause_after(failures))
@@ -234,6 +235,13 @@ class RedisSignals:
         if trouble != self._trouble:
             self._trouble = trouble
             log.warning("signals.lost", error=trouble)
+
+
+def _end_if_cancelled() -> None:
+    # Below Python 3.13 a TaskGroup that is cancelled forgets it when one of its tasks fails at the same moment.
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _client(url: str) -> Redis:

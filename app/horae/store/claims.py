@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -172,9 +172,12 @@ async def _queued(tx: Transaction) -> dict[str, int]:
     rows = await tx.execute(
         sa.select(jobs.c.queue, sa.func.count().label("total"))
         .where(jobs.c.state == State.QUEUED)
-        .group_by(jobs.c.queue)
+        .group_by(jobs.c.namespace, jobs.c.queue)
     )
-    return {row.queue: row.total for row in rows}
+    queued: Counter[str] = Counter()
+    for row in rows:
+        queued[row.queue] += row.total
+    return queued
 
 
 async def depths(tx: Transaction, *where: sa.ColumnElement[bool]) -> dict[str, defaultdict[State, int]]:

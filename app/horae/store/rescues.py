@@ -217,5 +217,7 @@ async def _next_rescue(tx: Transaction) -> float | None:
 
 def _earliest(state: State, column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
     # ORDER BY with LIMIT is one look into the index, past the rows without a deadline.
+    index = "jobs_rescue" if column is jobs.c.wake_at else "jobs_expiry"
     statement = sa.select(column).where(jobs.c.state == state, column.is_not(None))
-    return statement.order_by(column).limit(1).scalar_subquery()
+    hinted = statement.with_hint(jobs, f"FORCE INDEX ({index})", "mysql")
+    return hinted.order_by(column).limit(1).scalar_subquery()

@@ -1,4 +1,4 @@
-"""The process of one isolated attempt: `python -m horae.worker.child FD HANDLERS`, the job on standard input."""
+"""The process of one isolated attempt: `python -m horae.worker.child FD HANDLERS HTTP_ALLOW`, the job on standard input."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ def _facts(job: dict[str, Any]) -> JobFacts:
 def main() -> None:
     """Runs the job and answers."""
     reporter = PipeReporter(int(sys.argv[1]))
-    registry = load([spec for spec in sys.argv[2].split(",") if spec])
+    handlers, http_allow = ([word for word in words.split(",") if word] for words in sys.argv[2:4])
+    registry = load(handlers, http_allow)
     job = orjson.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_follow_the_worker, daemon=True).start()
     reporter.say(asyncio.run(run(job, registry, reporter)))

@@ -138,7 +138,7 @@ def classify_error(error: BaseException, ask: Ask | None) -> Ended:
         case Retry():
             return AskedAgain(error.delay, Failure("Retry", _short(str(error))))
         case Discard():
-            return Broke(Failure("Discard", _short(str(error))), final=True)
+            return Broke(Failure(type(error).__name__, _short(str(error))), final=True)
         case InvalidInput():
             return Broke(Failure("invalid_payload", _short(str(error))), final=True)
         case TimedOut():

@@ -37,10 +37,11 @@ class ChildFailed(Exception):
 
 
 class Isolation:
-    """Starts the processes. `handlers` are the modules and files that they load."""
+    """Starts the processes. `handlers` are the modules and files that they load, `http_allow` as in the settings."""
 
-    def __init__(self, handlers: Sequence[str]) -> None:
+    def __init__(self, handlers: Sequence[str], http_allow: Sequence[str] = ()) -> None:
         self._handlers = handlers
+        self._http_allow = http_allow
 
     async def run(self, run: Run, reporter: Reporter) -> Any:
         """The handler's result. Cancelled, it kills the process and waits for its end.
@@ -64,9 +65,16 @@ class Isolation:
             await _kill(process)
 
     async def _spawn(self, write_end: int) -> asyncio.subprocess.Process:
-        arguments = (sys.executable, "-m", "horae.worker.child", str(write_end), ",".join(self._handlers))
+        lists = (",".join(self._handlers), ",".join(self._http_allow))
         return await asyncio.create_subprocess_exec(
-            *arguments, stdin=asyncio.subprocess.PIPE, pass_fds=(write_end,), start_new_session=True
+            sys.executable,
+            "-m",
+            "horae.worker.child",
+            str(write_end),
+            *lists,
+            stdin=asyncio.subprocess.PIPE,
+            pass_fds=(write_end,),
+            start_new_session=True,
         )
 
     async def _converse(self, process: asyncio.subprocess.Process, read_end: int, run: Run, reporter: Reporter) -> Any:

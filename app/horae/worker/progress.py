@@ -41,18 +41,23 @@ class Progress:
 
     async def _write(self) -> None:
         while self._latest is not None:
-            latest, self._latest = self._latest, None
-            try:
-                written = await self._store.progress(self._worker_id, self._reference, latest)
-            except Unavailable as error:
-                log.debug("worker.progress_lost", job_id=self._reference.id, error=str(error))
-                written = False
-            if written:
-                self._signals.emit(Event("job", self._namespace, {"id": self._reference.id, "progress": latest}))
+            await self._write_latest(self._latest)
             await asyncio.sleep(PAUSE)
 
-    def close(self) -> None:
-        """The run has ended: nothing is written any more."""
+    async def _write_latest(self, latest: dict[str, Any]) -> None:
         self._latest = None
+        try:
+            written = await self._store.progress(self._worker_id, self._reference, latest)
+        except Unavailable as error:
+            log.debug("worker.progress_lost", job_id=self._reference.id, error=str(error))
+            return
+        if written:
+            self._signals.emit(Event("job", self._namespace, {"id": self._reference.id, "progress": latest}))
+
+    async def close(self) -> None:
+        """The run has ended: its last word is written, and nothing after it."""
         if self._writing is not None:
             self._writing.cancel()
+            await asyncio.wait({self._writing})
+        if self._latest is not None:
+            await self._write_latest(self._latest)

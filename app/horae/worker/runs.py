@@ -50,7 +50,7 @@ class Runs:
         remaining = run.timeout_seconds - (ports.clock.monotonic() - sent)
         ended = await self._executor.execute(Attempt(run, entry, progress, remaining), self.slots.give_back)
         entry.running = False
-        progress.close()
+        await progress.close()
         if entry.ask is not Ask.DROP:
             seconds = ports.clock.monotonic() - sent
             await self._record(entry.worker_id, run, judge(run, ended, seconds, random.random()), seconds)

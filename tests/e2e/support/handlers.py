@@ -24,10 +24,10 @@ def note(word: str, ctx: JobContext) -> None:
 
 
 @handler("witness")
-async def witness(ctx: JobContext, *, seconds: float = 0.0) -> None:
-    """Tells of its start and of its end."""
+async def witness(ctx: JobContext, *, seconds: float = 0.0, again: float | None = None) -> None:
+    """Tells of its start and of its end; lasts for `again` seconds from the second attempt on."""
     note("start", ctx)
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(seconds if again is None or ctx.attempt == 1 else again)
     note("end", ctx)
 
 

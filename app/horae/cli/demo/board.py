@@ -27,8 +27,6 @@ class Board:
         self._live = Live(self, console=out, refresh_per_second=FRAMES_PER_SECOND) if out.is_terminal else None
 
     def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -39,11 +37,16 @@ class Board:
         """These are the jobs now."""
         seen: Mapping[str, Job] = {row.job.id: row.job for row in self._rows}
         if not self._rows:
-            self._rows = [LiveJob(job) for job in jobs]
+            self._begin(jobs)
         for act, row, job in zip(self._acts, self._rows, jobs, strict=True):
             row.job = job
             if self._live is None and job != seen.get(job.id):
                 click.echo(f"{act.title:<34}{plain_line(job)}")
+
+    def _begin(self, jobs: Sequence[Job]) -> None:
+        self._rows = [LiveJob(job) for job in jobs]
+        if self._live is not None:
+            self._live.start(refresh=True)
 
     def __rich__(self) -> RenderableType:
         grid = line_grid(columns=5 if self._is_wide else 4)

@@ -49,7 +49,7 @@ async def _until_stopped(*, leave: bool) -> bool:
     as_expected = True
     with suppress(asyncio.CancelledError):
         async with web_address() as address:
-            _say(out, "Starting every role in one process, on SQLite in a temporary directory …")
+            _say(out, "Horae: every role in one process, on SQLite in a temporary directory.")
             async with serving(address.removeprefix("http://")) as server:
                 as_expected = await _play(server, acts(address), out)
                 if not leave:

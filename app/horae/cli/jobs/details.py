@@ -44,7 +44,7 @@ def _grid(rows: Iterator[Row]) -> Table:
 def _section(out: Console, title: str, content: RenderableType) -> None:
     out.print()
     out.print(Text(title, style="bold"))
-    out.print(Padding(content, (0, 0, 0, 2)))
+    out.print(Padding(content, (0, 0, 0, 2), expand=False))
 
 
 def _rows(job: Job, now: datetime) -> Iterator[Row]:
