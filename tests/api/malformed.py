@@ -58,32 +58,18 @@ def _wrong_types() -> Iterator[Bad]:
 
 
 _NOT_NAMES = [
-    "",
-    " ",
-    "A",
-    "Echo",
-    "-a",
-    ".a",
-    "_a",
-    "a b",
-    "a/b",
-    "ä",
-    "a" * 65,
-    "a\n",
-    "a\x00",
-    "echo;",
-    "' OR 1=1 --",
+    "", " ", "A", "Echo", "-a", ".a", "_a", "a b", "a/b", "ä", "a" * 65, "a\n", "a\x00", "echo;", "' OR 1=1 --",
     "a:b",
-]
+]  # fmt: skip
 _NOT_TIMES_OF_OURS = [
     "0000-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "3000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59",
 ]  # fmt: skip
 _NOT_TIMES = [
-    "", "now", "tomorrow", "2026-01-31", "09:30:00Z", "2026-01-31 09:30:00Z", "2026-01-31T09:30Z", "2026-01-31T09:30:00",
-    "2026-01-31T09:30:00+0200", "2026-01-31T09:30:00 Z", "2026-02-30T00:00:00Z", "2026-13-01T00:00:00Z",
-    "2026-01-31T24:00:00Z", "2026-01-31T09:60:00Z", "2026-01-31T09:30:61Z", "2026-01-31T09:30:00+24:00",
-    "2026-01-31T09:30:00.Z", "+2026-01-31T09:30:00Z", "10000-01-01T00:00:00Z", "1767225600",
-    "２０26-01-31T09:30:00Z", "2026-W05-6T09:30:00Z",
+    "", "now", "tomorrow", "2026-01-31", "09:30:00Z", "2026-01-31 09:30:00Z", "2026-01-31T09:30Z",
+    "2026-01-31T09:30:00", "2026-01-31T09:30:00+0200", "2026-01-31T09:30:00 Z", "2026-02-30T00:00:00Z",
+    "2026-13-01T00:00:00Z", "2026-01-31T24:00:00Z", "2026-01-31T09:60:00Z", "2026-01-31T09:30:61Z",
+    "2026-01-31T09:30:00+24:00", "2026-01-31T09:30:00.Z", "+2026-01-31T09:30:00Z", "10000-01-01T00:00:00Z",
+    "1767225600", "２０26-01-31T09:30:00Z", "2026-W05-6T09:30:00Z",
 ]  # fmt: skip
 
 
@@ -103,7 +89,8 @@ def _wrong_values() -> Iterator[Bad]:
     yield _bad("idempotency_key", "ä" * 128, "256 bytes", said=False)
     yield _bad("tags", ["a"] * 2, "doubled")
     yield _bad("tags", [f"t{n}" for n in range(21)], "21 of them")
-    for tag in (None, 1, "", "A", "a b", "x" * 65, [], {}):
+    tags: list[Any] = [None, 1, "", "A", "a b", "x" * 65, [], {}]
+    for tag in tags:
         yield _bad("tags", ["fine", tag], f"[fine, {tag!r:.12}]", "tags.1")
 
 
@@ -129,9 +116,10 @@ def _excluding() -> Iterator[Bad]:
 
 def _unknown_fields() -> Iterator[Bad]:
     columns = [
-        "id", "namespace", "state", "token", "version", "attempt", "failures", "losses", "round", "wake_at", "worker_id",
-        "created_at", "started_at", "finished_at", "result", "error", "progress", "schedule_id", "fire_time",
-        "cancel_requested", "timeout_us", "delay", "timeout", "retries", "cron", "__class__", "payload ", "Handler", "on_error", "callback_url", "unique", "priority_name",
+        "id", "namespace", "state", "token", "version", "attempt", "failures", "losses", "round", "wake_at",
+        "worker_id", "created_at", "started_at", "finished_at", "result", "error", "progress", "schedule_id",
+        "fire_time", "cancel_requested", "timeout_us", "delay", "timeout", "retries", "cron", "__class__", "payload ",
+        "Handler", "on_error", "callback_url", "unique", "priority_name",
     ]  # fmt: skip
     return (_bad(name, 1, "unknown", name) for name in columns)
 
@@ -176,17 +164,21 @@ def _misfits() -> Iterator[Bad]:
 
 def _not_json() -> Iterator[Bad]:
     texts = {
-        "empty": b"", "blank": b" \n\t ", "nothing useful": b"\x00", "form": b"handler=echo", "cut off": b'{"handler":"echo"',
-        "comma": b'{"handler":"echo",}', "single quotes": b"{'handler':'echo'}", "no quotes": b"{handler:echo}",
-        "comment": b'{"handler":"echo"} // why', "two": b'{"handler":"echo"}{"handler":"echo"}', "bom": b"\xef\xbb\xbf{}",
-        "latin-1": '{"handler":"echo","payload":{"a":"ä"}}'.encode("latin-1"), "utf-16": '{"handler":"echo"}'.encode("utf-16"),
-        "bad utf-8": b'{"handler":"\xff\xfe"}', "surrogate": b'{"handler":"echo","payload":{"a":"\\ud800"}}',
-        "raw surrogate": b'{"handler":"\xed\xa0\x80"}', "control": b'{"handler":"ec\nho"}',
-        "NaN": b'{"handler":"echo","payload":{"n":NaN}}', "Infinity": b'{"handler":"echo","delay_seconds":Infinity}',
-        "-Infinity": b'{"handler":"echo","payload":{"n":-Infinity}}', "1e999": b'{"handler":"echo","payload":{"n":1e999}}',
-        "a number with a zero in front": b'{"handler":"echo","max_retries":03}', "hex": b'{"handler":"echo","max_retries":0x3}',
-        "plus": b'{"handler":"echo","max_retries":+3}', "dot": b'{"handler":"echo","delay_seconds":.5}',
-        "None": b'{"handler":"echo","payload":None}', "xml": b"<job/>", "brackets": b"]", "huge integer": b"1" * 5000,
+        "empty": b"", "blank": b" \n\t ", "nothing useful": b"\x00", "form": b"handler=echo",
+        "cut off": b'{"handler":"echo"', "comma": b'{"handler":"echo",}', "single quotes": b"{'handler':'echo'}",
+        "no quotes": b"{handler:echo}", "comment": b'{"handler":"echo"} // why',
+        "two": b'{"handler":"echo"}{"handler":"echo"}', "bom": b"\xef\xbb\xbf{}",
+        "latin-1": '{"handler":"echo","payload":{"a":"ä"}}'.encode("latin-1"),
+        "utf-16": '{"handler":"echo"}'.encode("utf-16"), "bad utf-8": b'{"handler":"\xff\xfe"}',
+        "surrogate": b'{"handler":"echo","payload":{"a":"\\ud800"}}', "raw surrogate": b'{"handler":"\xed\xa0\x80"}',
+        "control": b'{"handler":"ec\nho"}', "NaN": b'{"handler":"echo","payload":{"n":NaN}}',
+        "Infinity": b'{"handler":"echo","delay_seconds":Infinity}',
+        "-Infinity": b'{"handler":"echo","payload":{"n":-Infinity}}',
+        "1e999": b'{"handler":"echo","payload":{"n":1e999}}',
+        "a number with a zero in front": b'{"handler":"echo","max_retries":03}',
+        "hex": b'{"handler":"echo","max_retries":0x3}', "plus": b'{"handler":"echo","max_retries":+3}',
+        "dot": b'{"handler":"echo","delay_seconds":.5}', "None": b'{"handler":"echo","payload":None}',
+        "xml": b"<job/>", "brackets": b"]", "huge integer": b"1" * 5000,
     }  # fmt: skip
     yield from (_raw(f"not JSON: {name}", raw) for name, raw in texts.items())
     for value in (None, True, 1, 1.5, "echo", [], [{"handler": "echo"}]):
@@ -201,8 +193,8 @@ def _media() -> Iterator[Bad]:
     right = orjson.dumps(_job())
     types = [
         None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml",
-        "application/json; charset=latin-1", "application/json; charset=utf-16", "application/jsonp", "text/json", "json",
-        "application/octet-stream", "application/merge-patch+json",
+        "application/json; charset=latin-1", "application/json; charset=utf-16", "application/jsonp", "text/json",
+        "json", "application/octet-stream", "application/merge-patch+json",
     ]  # fmt: skip
     return (Bad(f"content type {kind}", right, "Content-Type", 415, kind) for kind in types)
 
@@ -223,7 +215,8 @@ def _bulks() -> Iterator[Bad]:
         many = [_job(payload={"n": n}) for n in range(251)]
         wrong: list[tuple[Any, str]] = [
             (None, ""), ("echo", ""), ([], ""), ({}, ".handler"), (_job(queue="A"), ".queue"), (_job(id=1), ".id"),
-            (_job(handler="nope"), ".handler"), (_job(payload={"a": "x" * 70_000}), ".payload"), (_job(run_at="x"), ".run_at"),
+            (_job(handler="nope"), ".handler"), (_job(payload={"a": "x" * 70_000}), ".payload"),
+            (_job(run_at="x"), ".run_at"),
         ]  # fmt: skip
         for value, field in wrong:
             yield bulk(

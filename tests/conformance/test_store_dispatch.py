@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -15,6 +14,7 @@ from horae.store.sql import Stores
 from tests.support.clock import START, ManualClock
 from tests.support.factories import LEASE, new_job
 from tests.support.scene import Scene
+from tests.support.waiting import together
 
 LANE = Lane("default", "default", Priority.NORMAL)
 
@@ -89,7 +89,7 @@ async def test_claimers_at_once_share_all_jobs_and_take_none_twice(
     stores: Stores, clock: ManualClock, count: int
 ) -> None:
     made = (await stores.jobs.submit("default", [new_job(clock) for _ in range(count)])).ids
-    shares = await asyncio.gather(*(claim_all(stores) for _ in range(3)))
+    shares = await together(*(claim_all(stores) for _ in range(3)))
     claimed = [reference for share in shares for reference in share]
     assert sorted(claimed) == sorted(Reference(id_, 1) for id_ in made)
     assert all(shares), "one claimer waited until the others had everything"
@@ -112,11 +112,10 @@ async def test_claims_starts_and_submits_at_once_lose_nothing(scene: Scene) -> N
 
     async def work() -> None:
         while len(started) < 1000:
-            references = await stores.dispatch.claim(LANE, 50, LEASE)
-            starts = await scene.start(*references) if references else None
-            started.extend(run.reference for run in starts.started if starts)
+            starts = await scene.start(*await stores.dispatch.claim(LANE, 50, LEASE))
+            started.extend(run.reference for run in starts.started)
 
-    await asyncio.gather(submit(), submit(), work(), work())
+    await together(submit(), submit(), work(), work())
     assert len(set(started)) == len(started) == 1000
     assert (await stores.jobs.counts("default"))[State.RUNNING] == 1000
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,6 +12,7 @@ from horae.store.sql import Stores
 from tests.support.clock import START, ManualClock
 from tests.support.factories import LEASE, new_worker, worker_id
 from tests.support.scene import Scene
+from tests.support.waiting import together
 
 NO_JOBS = {state: 0 for state in State if state not in FINAL}
 MAIL = HandlerInfo("mail.send", {"type": "object", "title": "ü"}, {"queue": "mail", "max_retries": 5}, "1.2", "Sends.")
@@ -124,7 +124,7 @@ async def test_handlers_outlive_their_workers(scene: Scene) -> None:
 async def test_workers_with_the_same_handlers_may_register_at_once(stores: Stores, clock: ManualClock) -> None:
     infos = [HandlerInfo(f"handler{n}", {}, {}) for n in range(5)]
     workers = [new_worker(clock, handlers=infos if n % 2 else infos[::-1]) for n in range(8)]
-    await asyncio.gather(*(stores.registry.register(worker, LEASE) for worker in workers))
+    await together(*(stores.registry.register(worker, LEASE) for worker in workers))
     assert await stores.registry.handlers() == infos
     assert len(await stores.registry.workers()) == 8
 
@@ -182,7 +182,7 @@ async def test_a_pause_keeps_its_first_author(scene: Scene) -> None:
 
 
 async def test_pauses_at_once_have_one_author(scene: Scene) -> None:
-    await asyncio.gather(*(scene.stores.queues.pause("default", "mail", f"user{n}") for n in range(10)))
+    await together(*(scene.stores.queues.pause("default", "mail", f"user{n}") for n in range(10)))
     assert (await queues(scene))["mail"].paused
 
 

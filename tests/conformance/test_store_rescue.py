@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -18,6 +17,7 @@ from horae.store.sql import Stores
 from tests.support.clock import ManualClock
 from tests.support.factories import LEASE, job_id, new_job, new_worker
 from tests.support.scene import Scene
+from tests.support.waiting import together
 
 NEVER = Retention(None, None)
 STEADY = Backoff("fixed", 8.0, jitter=0.0)
@@ -61,7 +61,7 @@ async def test_rescuers_at_once_rescue_each_hand_over_once(scene: Scene) -> None
     made = (await scene.stores.jobs.submit("default", [scene.new() for _ in range(300)])).ids
     await scene.claim()
     scene.clock.turn(LEASE)
-    counts = await asyncio.gather(*(scene.stores.rescue.rescue_handovers(100) for _ in range(6)))
+    counts = await together(*(scene.stores.rescue.rescue_handovers(100) for _ in range(6)))
     assert sum(counts) == 300
     assert {(await scene.job(id_)).token for id_ in made} == {2}
 
@@ -213,7 +213,7 @@ async def test_rescuers_at_once_rescue_each_attempt_once(scene: Scene) -> None:
     await scene.stores.jobs.submit("default", [scene.new() for _ in range(200)])
     runs = (await scene.start(*await scene.claim())).started
     scene.clock.turn(LEASE)
-    counts = await asyncio.gather(*(rescue(scene) for _ in range(5)))
+    counts = await together(*(rescue(scene) for _ in range(5)))
     assert sum((Counter(each) for each in counts), Counter()) == {Outcome.LOST: 200}
     assert {(await scene.job(run.id)).losses for run in runs} == {1}
 
@@ -223,7 +223,7 @@ async def test_a_rescue_and_a_finish_at_once_leave_one_outcome(scene: Scene) -> 
     runs = (await scene.start(*await scene.claim())).started
     await scene.kill()
     finishes = [scene.finish(run.reference, SUCCEED) for run in runs]
-    *finished, rescued = await asyncio.gather(*finishes, rescue(scene))
+    *finished, rescued = await together(*finishes, rescue(scene))
     states = await scene.stores.jobs.counts("default")
     assert states[State.SUCCESS] + states[State.RETRYING] == 50
     assert states[State.RETRYING] == rescued.get(Outcome.LOST, 0)
@@ -343,14 +343,19 @@ async def test_keys_are_pruned_a_few_at_a_time(stores: Stores, clock: ManualCloc
 
 async def test_long_dead_workers_are_pruned_but_not_those_that_a_running_job_names(scene: Scene) -> None:
     await scene.run()
-    dead = [await scene.new_worker(lease=lease) for lease in (LEASE, LEASE + 1)]
+    for lease in (LEASE, LEASE + 1):
+        await scene.new_worker(lease=lease)
     scene.clock.turn(LEASE + 3600)
     await scene.stores.rescue.prune(NEVER, 10)
-    assert await left(scene.stores, "workers") == [2]
+    assert await left(scene.stores, "workers") == [3]
     scene.clock.turn(0.001)
     await scene.stores.rescue.prune(NEVER, 10)
     assert await left(scene.stores, "workers") == [2]
-    assert len(dead) == 2
+    scene.clock.turn(1)
+    await scene.stores.rescue.prune(NEVER, 10)
+    assert await left(scene.stores, "workers") == [1]
+    assert [info.id for info in await scene.stores.registry.workers()] == []
+    assert not await scene.stores.registry.renew(scene.worker, LEASE, {}, draining=False)
 
 
 # ------------------------------------------------------------------------------------------------- the next deadline
@@ -361,8 +366,8 @@ async def next_rescue(scene: Scene) -> float | None:
 
 
 async def test_nothing_to_rescue_is_nothing_to_wait_for(scene: Scene) -> None:
-    await scene.submit()
     await scene.reach(State.SUCCESS)
+    await scene.submit()
     assert await next_rescue(scene) is None
 
 
@@ -402,7 +407,7 @@ async def test_a_renewal_and_a_rescue_at_once_agree_whether_the_worker_lives(
     for _ in range(10):
         scene.worker = await register(stores, clock)
         run = await scene.run()
-        renewed, rescued, _ = await asyncio.gather(
+        renewed, rescued, _ = await together(
             stores.registry.renew(scene.worker, LEASE, {}, draining=False),
             stores.rescue.rescue_attempts(10),
             stores.registry.retire(scene.worker),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +15,7 @@ from horae.store.sql import Stores
 from tests.support.clock import START, ManualClock
 from tests.support.factories import new_job
 from tests.support.scene import Scene
+from tests.support.waiting import together
 
 DAY = 24 * 3600.0
 BODY, OTHER_BODY = b"1" * 32, b"2" * 32
@@ -246,7 +246,7 @@ async def test_a_request_of_ten_thousand_is_repeatable(stores: Stores, clock: Ma
 
 async def test_twenty_at_once_with_one_key_make_one_job(stores: Stores, clock: ManualClock) -> None:
     submits = [stores.jobs.submit("default", [keyed(clock, "k")]) for _ in range(20)]
-    answers = await asyncio.gather(*submits)
+    answers = await together(*submits)
     assert len({answer.ids[0] for answer in answers}) == 1
     assert sum(answer.fresh[0] for answer in answers) == 1
     assert await count(stores) == 1
@@ -255,7 +255,7 @@ async def test_twenty_at_once_with_one_key_make_one_job(stores: Stores, clock: M
 async def test_twenty_at_once_with_one_expired_key_make_one_job(stores: Stores, clock: ManualClock) -> None:
     await stores.jobs.submit("default", [keyed(clock, "k", OTHER_BODY)])
     clock.turn(DAY)
-    answers = await asyncio.gather(*(stores.jobs.submit("default", [keyed(clock, "k")]) for _ in range(20)))
+    answers = await together(*(stores.jobs.submit("default", [keyed(clock, "k")]) for _ in range(20)))
     assert sum(answer.fresh[0] for answer in answers) == 1
     assert await count(stores) == 2
 
@@ -266,7 +266,7 @@ async def test_bulks_at_once_with_the_same_keys_in_any_order_make_each_job_once(
     names = [f"k{n}" for n in range(30)]
     orders = [names[turn:] + names[:turn] if turn % 2 else names[::-1] for turn in range(10)]
     bulks = [[keyed(clock, name) for name in order] for order in orders]
-    answers = await asyncio.gather(*(stores.jobs.submit("default", bulk) for bulk in bulks))
+    answers = await together(*(stores.jobs.submit("default", bulk) for bulk in bulks))
     ids = {frozenset(zip(order, answer.ids, strict=True)) for order, answer in zip(orders, answers, strict=True)}
     assert len(ids) == 1
     assert await count(stores) == 30
@@ -275,6 +275,6 @@ async def test_bulks_at_once_with_the_same_keys_in_any_order_make_each_job_once(
 async def test_requests_at_once_with_one_key_make_its_jobs_once(stores: Stores, clock: ManualClock) -> None:
     request = RequestKey("r", BODY)
     bulks = [[new_job(clock) for _ in range(5)] for _ in range(20)]
-    answers = await asyncio.gather(*(stores.jobs.submit("default", bulk, request) for bulk in bulks))
+    answers = await together(*(stores.jobs.submit("default", bulk, request) for bulk in bulks))
     assert len({tuple(answer.ids) for answer in answers}) == 1
     assert await count(stores) == 5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 import pytest
@@ -14,6 +13,7 @@ from horae.store.base import Finish, Finished, Run, Starts
 from tests.support.clock import START
 from tests.support.factories import LEASE, job_id
 from tests.support.scene import BROKEN, HANDLERS, Scene, with_token
+from tests.support.waiting import together
 
 LARGEST_RESULT = 256 * 1024
 
@@ -189,7 +189,7 @@ async def test_a_worker_that_never_registered_starts_nothing(scene: Scene) -> No
 async def test_two_workers_with_one_delivery_run_it_once(scene: Scene) -> None:
     workers = [await scene.new_worker() for _ in range(5)]
     reference = await scene.queued()
-    answers = await asyncio.gather(*(scene.start(reference, worker=worker) for worker in workers))
+    answers = await together(*(scene.start(reference, worker=worker) for worker in workers))
     assert sum(len(answer.started) for answer in answers) == 1
 
 
@@ -327,7 +327,9 @@ async def test_a_hundred_of_the_largest_results_are_written_together(scene: Scen
     await scene.stores.jobs.submit("default", [scene.new() for _ in range(100)])
     runs = (await scene.start(*await scene.claim())).started
     result = '"' + "ü'\\n" * (LARGEST_RESULT // 5 - 1) + '"'
-    finishes = [Finish(run.reference, SUCCEED, Outcome.SUCCESS, result=result[: -1 - n] + '"') for n, run in enumerate(runs)]
+    finishes = [
+        Finish(run.reference, SUCCEED, Outcome.SUCCESS, result=result[: -1 - n] + '"') for n, run in enumerate(runs)
+    ]
     finished = await scene.stores.worker.finish(scene.worker, finishes)
     assert {each.state for each in finished} == {State.SUCCESS}
     assert (await scene.job(runs[7].id)).result == result[:-8] + '"'
@@ -394,6 +396,6 @@ async def test_one_run_ends_once_whoever_writes_first(scene: Scene) -> None:
         for run in runs
         for move, outcome in moves
     ]
-    answers = await asyncio.gather(*writes)
+    answers = await together(*writes)
     won = [answer[0].reference.id for answer in answers if answer[0].state is not None]
     assert sorted(won) == sorted(run.id for run in runs)

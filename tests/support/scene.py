@@ -92,9 +92,7 @@ class Scene:
         """Starts them on the worker."""
         return await self.stores.worker.start(worker or self.worker, references, HANDLERS, LEASE)
 
-    async def finish(
-        self, reference: Reference, move: Move, worker: WorkerId | None = None, **fields: Any
-    ) -> Finished:
+    async def finish(self, reference: Reference, move: Move, worker: WorkerId | None = None, **fields: Any) -> Finished:
         """Ends the run by that move."""
         outcome = fields.pop("outcome", move.outcome)
         assert outcome is not None

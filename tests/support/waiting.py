@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+R = TypeVar("R")
 
 PATIENCE = 10.0
 """seconds until what should have come counts as missing"""
@@ -21,3 +24,10 @@ async def eventually(true: Callable[[], bool | Awaitable[bool]], seconds: float 
 
 async def _answer(value: bool | Awaitable[bool]) -> bool:
     return await value if inspect.isawaitable(value) else value
+
+
+async def together(*coroutines: Coroutine[Any, Any, R]) -> list[R]:
+    """Runs all at once; what one of them raises ends the others, so that none goes on into the next test."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(coroutine) for coroutine in coroutines]
+    return [task.result() for task in tasks]

@@ -128,7 +128,7 @@ class RedisSignals:
         while True:
             began = self._clock.monotonic()
             try:
-                await self._session()
+                await asyncio.create_task(self._session())
             except* (RedisError, OSError) as errors:
                 self._tell(str(errors.exceptions[0]))
             except* Exception:
@@ -238,7 +238,8 @@ class RedisSignals:
 
 
 def _end_if_cancelled() -> None:
-    # Below Python 3.13 a TaskGroup that is cancelled forgets it when one of its tasks fails at the same moment.
+    # Below Python 3.13 a TaskGroup that is cancelled forgets it when one of its tasks fails at the same moment, and
+    # leaves a count of cancellations behind that is too high. Hence the session has a task of its own: ours counts well.
     task = asyncio.current_task()
     if task and task.cancelling():
         raise asyncio.CancelledError

@@ -113,6 +113,7 @@ class MySql:
         self.engine = create_async_engine(
             _mysql_address(address),
             isolation_level="AUTOCOMMIT",
+            hide_parameters=True,
             skip_autocommit_rollback=True,
             pool_reset_on_return=None,
             pool_recycle=300,
@@ -214,6 +215,7 @@ class Sqlite:
         engine = create_async_engine(
             address.set(drivername="sqlite+aiosqlite"),
             isolation_level="AUTOCOMMIT",
+            hide_parameters=True,
             skip_autocommit_rollback=True,
             pool_reset_on_return=None,
             poolclass=sa.AsyncAdaptedQueuePool,

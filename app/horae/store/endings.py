@@ -6,11 +6,11 @@ the caller's transaction, so the statements need no token; state and source are 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -18,12 +18,17 @@ from horae.domain.job import Failure, Outcome
 from horae.domain.transitions import Move, Wake
 from horae.store.database import Transaction
 from horae.store.dialect import Id, Later, micros
-from horae.store.moves import CARRIED_GRACE, chunks, moved
+from horae.store.moves import CARRIED_GRACE, moved
 from horae.store.rows import failure_text
 from horae.store.tables import attempts, jobs
 
+T = TypeVar("T")
+
 CASES = 100
 """values in one CASE: it is searched from its start for each row"""
+
+CASE_TEXT = 1 << 20
+"""characters in one CASE: in UTF-8 and quoted they stay below the 16 MB that a server takes in one statement"""
 
 ENDING_COLUMNS = (
     jobs.c.id,
@@ -70,12 +75,27 @@ def varied(values: Mapping[str, Any], type_: sa.types.TypeEngine[Any]) -> Any:
     return sa.case(*((jobs.c.id == id_, value) for id_, value in whens))
 
 
+def cases(items: Sequence[T], text: Callable[[T], str | None]) -> Iterator[list[T]]:
+    """The items in lists short enough for one CASE over their texts."""
+    case: list[T] = []
+    room = CASE_TEXT
+    for item in items:
+        length = len(text(item) or "")
+        if case and (len(case) == CASES or length > room):
+            yield case
+            case, room = [], CASE_TEXT
+        case.append(item)
+        room -= length
+    if case:
+        yield case
+
+
 async def write_endings(tx: Transaction, endings: Sequence[Ending]) -> None:
     """Moves the rows and inserts their attempts."""
     ordered = sorted(endings, key=_group)
     for _, group in groupby(ordered, key=_group):
-        for chunk in chunks(list(group), CASES):
-            await tx.execute(_moved(tx.now, chunk))
+        for case in cases(list(group), lambda ending: failure_text(ending.error)):
+            await tx.execute(_moved(tx.now, case))
     moment = await tx.moment()
     await tx.execute(sa.insert(attempts), [_attempt(ending, moment) for ending in ordered])
 

@@ -12,8 +12,8 @@ from horae.domain.job import Outcome, Reference, State
 from horae.domain.transitions import CANCEL_RUNNING, FAIL, RELEASE, RETRY_ASKED, SUCCEED, Wake
 from horae.store.base import Finish, Finished
 from horae.store.database import Database, Transaction
-from horae.store.endings import CASES, ENDING_COLUMNS, Ending, varied, write_endings
-from horae.store.moves import by_token, chunks, moved
+from horae.store.endings import ENDING_COLUMNS, Ending, cases, varied, write_endings
+from horae.store.moves import by_token, moved
 from horae.store.tables import jobs, pauses
 
 YIELD_TO_CANCEL = (FAIL, RETRY_ASKED, RELEASE)
@@ -41,9 +41,9 @@ async def _succeed(tx: Transaction, worker_id: WorkerId, finishes: Sequence[Fini
     """T7. Most jobs return nothing, so that one statement serves them all; results are told apart by CASE."""
     empty = [f for f in finishes if f.result is None]
     done: list[Reference] = await _write_successes(tx, worker_id, empty, None)
-    for chunk in chunks([f for f in finishes if f.result is not None], CASES):
-        results = varied({f.reference.id: f.result for f in chunk}, jobs.c.result.type)
-        done += await _write_successes(tx, worker_id, chunk, results)
+    for case in cases([f for f in finishes if f.result is not None], lambda f: f.result):
+        results = varied({f.reference.id: f.result for f in case}, jobs.c.result.type)
+        done += await _write_successes(tx, worker_id, case, results)
     return {reference: Finished(reference, State.SUCCESS, reference.token) for reference in done}
 
 

@@ -59,10 +59,12 @@ class Rescues:
 
     async def rescue_attempts(self, limit: int) -> Mapping[Outcome, int]:
         """See `RescueStore`."""
+        dead = await self._database.read(_dead_workers)
         rescued: Counter[Outcome] = Counter()
-        for worker_id in await self._database.read(_dead_workers):
-            rescued += await self._database.transact(partial(_rescue_of, worker_id=worker_id, limit=limit))
-        rescued += await self._database.transact(lambda tx: _rescue_late(tx, limit))
+        for rescue in (*(partial(_rescue_of, worker_id=worker_id) for worker_id in dead), _rescue_late):
+            left = limit - rescued.total()
+            if left > 0:
+                rescued += await self._database.transact(partial(rescue, limit=left))
         return rescued
 
     async def expire(self, limit: int) -> int:
@@ -71,7 +73,7 @@ class Rescues:
         async def work(tx: Transaction) -> int:
             ids: list[str] = []
             for state in sorted(EXPIRE.sources):
-                ids += await _locked_ids(tx, state, jobs.c.expires_at <= tx.now, jobs.c.expires_at, limit)
+                ids += await _locked_ids(tx, state, jobs.c.expires_at <= tx.now, jobs.c.expires_at, limit - len(ids))
             for chunk in chunks(ids):
                 await tx.execute(moved(EXPIRE, chunk, tx.now, error=failure_text(EXPIRED)))
             return len(ids)
@@ -83,8 +85,8 @@ class Rescues:
         ages = {State.SUCCESS: retention.success, State.CANCELLED: retention.success, State.FAILED: retention.failed}
         gone = 0
         for state, age in ages.items():
-            if age is not None:
-                gone += await self._database.transact(partial(_prune, state=state, age=age, limit=limit))
+            if age is not None and gone < limit:
+                gone += await self._database.transact(partial(_prune, state=state, age=age, limit=limit - gone))
         await self._database.transact(lambda tx: _prune_rest(tx, limit))
         return gone
 
@@ -112,8 +114,12 @@ async def _dead_workers(tx: Transaction) -> list[WorkerId]:
 
 
 def _orphans(tx: Transaction) -> sa.Select[tuple[str]]:
-    live = sa.exists().where(workers.c.id == jobs.c.worker_id, workers.c.expires_at > tx.now)
-    return sa.select(jobs.c.worker_id).where(jobs.c.state == State.RUNNING, ~live)
+    return sa.select(jobs.c.worker_id).where(jobs.c.state == State.RUNNING, ~_lives(tx))
+
+
+def _lives(tx: Transaction) -> sa.Exists:
+    """Whether a job's worker has a live row."""
+    return sa.exists().where(workers.c.id == jobs.c.worker_id, workers.c.expires_at > tx.now)
 
 
 async def _rescue_of(tx: Transaction, worker_id: WorkerId, limit: int) -> Counter[Outcome]:
@@ -127,7 +133,7 @@ async def _rescue_of(tx: Transaction, worker_id: WorkerId, limit: int) -> Counte
 
 async def _rescue_late(tx: Transaction, limit: int) -> Counter[Outcome]:
     """T13 for what runs past its wake_at though its worker lives."""
-    return await _rescue(tx, jobs.c.wake_at <= tx.now, limit, judge_late)
+    return await _rescue(tx, sa.and_(jobs.c.wake_at <= tx.now, _lives(tx)), limit, judge_late)
 
 
 async def _rescue(tx: Transaction, condition: sa.ColumnElement[bool], limit: int, judge: Judge) -> Counter[Outcome]:

@@ -33,14 +33,15 @@ class Starting:
         """See `WorkerStore`."""
 
         async def work(tx: Transaction) -> Starts:
+            fresh = 0
             for token, ids in by_token(references):
-                await tx.execute(start(worker_id, token, ids, handlers, tx.now, lease))
+                fresh += (await tx.execute(start(worker_id, token, ids, handlers, tx.now, lease))).rowcount
             rows = await tx.execute(sa.select(*RUN_COLUMNS).where(jobs.c.id.in_([r.id for r in references])))
             found = {row.id: row for row in rows}
             starts = _sort(worker_id, references, handlers, found)
-            # Refused with everything as the delivery says: it can only be the lane, the expiry or this worker's row.
-            alive = not starts.refused or await _alive(tx, worker_id)
-            return starts if alive else replace(starts, alive=False)
+            # All refused, or adopted only: it may be that this worker's own row is dead.
+            alive = fresh > 0 or not (starts.refused or starts.started) or await _alive(tx, worker_id)
+            return starts if alive else replace(starts, started=[], alive=False)
 
         return await self._database.transact(work)
 

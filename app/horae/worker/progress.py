@@ -10,8 +10,8 @@ import structlog
 from horae.domain.errors import Unavailable
 from horae.domain.ids import WorkerId
 from horae.domain.job import Reference
-from horae.signals.base import Event, Signals
-from horae.store.base import WorkerStore
+from horae.signals.base import Event
+from horae.worker.ports import Ports
 
 log = structlog.get_logger(__name__)
 
@@ -22,11 +22,11 @@ PAUSE = 0.2
 class Progress:
     """The reporter of one run."""
 
-    def __init__(
-        self, store: WorkerStore, signals: Signals, worker_id: WorkerId, reference: Reference, namespace: str
-    ) -> None:
-        self._store = store
-        self._signals = signals
+    def __init__(self, ports: Ports, worker_id: WorkerId, reference: Reference, namespace: str) -> None:
+        self._store = ports.store
+        self._signals = ports.signals
+        self._clock = ports.clock
+        self._closing = asyncio.Event()
         self._worker_id = worker_id
         self._reference = reference
         self._namespace = namespace
@@ -42,7 +42,7 @@ class Progress:
     async def _write(self) -> None:
         while self._latest is not None:
             await self._write_latest(self._latest)
-            await asyncio.sleep(PAUSE)
+            await self._clock.wait(self._closing, PAUSE)
 
     async def _write_latest(self, latest: dict[str, Any]) -> None:
         self._latest = None
@@ -56,8 +56,6 @@ class Progress:
 
     async def close(self) -> None:
         """The run has ended: its last word is written, and nothing after it."""
+        self._closing.set()
         if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.wait({self._writing})
-        if self._latest is not None:
-            await self._write_latest(self._latest)
+            await self._writing

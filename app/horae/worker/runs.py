@@ -46,7 +46,7 @@ class Runs:
         ports = self._ports
         ports.metrics.job_started(run.late)
         self._emit(run, State.RUNNING)
-        progress = Progress(ports.store, ports.signals, entry.worker_id, entry.reference, run.namespace)
+        progress = Progress(ports, entry.worker_id, entry.reference, run.namespace)
         remaining = run.timeout_seconds - (ports.clock.monotonic() - sent)
         ended = await self._executor.execute(Attempt(run, entry, progress, remaining), self.slots.give_back)
         entry.running = False
