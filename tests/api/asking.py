@@ -31,8 +31,9 @@ async def get(client: Client, path: str, status: int = 200, **options: Any) -> J
 
 async def post(client: Client, path: str, body: object = None, status: int = 200, **options: Any) -> Json:
     """Sends JSON, or nothing."""
-    sent = {} if body is None else {"json": body}
-    return await answer_of(await client.post(path, **sent, **options), status)
+    if body is not None:
+        options["json"] = body
+    return await answer_of(await client.post(path, **options), status)
 
 
 async def send(client: Client, path: str, raw: bytes, content_type: str = "application/json") -> ClientResponse:

@@ -41,9 +41,7 @@ async def test_an_action_goes_over_all_that_the_filter_finds(client: Client, sto
 
 
 @pytest.mark.parametrize("expected", [None, 0, 2, 4])
-async def test_another_count_than_expected_touches_nothing(
-    client: Client, stores: Stores, expected: int | None
-) -> None:
+async def test_another_count_touches_nothing(client: Client, stores: Stores, expected: int | None) -> None:
     await bulk(client, 3)
     problem = await act(client, "cancel", {}, expected, 409)
     assert (problem_of(problem), problem["count"]) == ("count-differs", 3)

@@ -48,7 +48,13 @@ def test_the_handlers_defaults_win_over_the_global_ones() -> None:
 
 
 def test_the_jobs_own_fields_win_over_all() -> None:
-    own = {"queue": "slow", "priority": "low", "max_retries": 0, "timeout_seconds": 5, "backoff": {"kind": "linear"}}
+    own: dict[str, Any] = {
+        "queue": "slow",
+        "priority": "low",
+        "max_retries": 0,
+        "timeout_seconds": 5,
+        "backoff": {"kind": "linear"},
+    }
     job = draft(handler="mail.send", payload={"to": "a"}, **own)
     assert (job.queue, job.priority, job.max_retries, job.timeout_seconds) == ("slow", Priority.LOW, 0, 5)
     assert job.backoff == Backoff("linear")

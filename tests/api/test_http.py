@@ -107,8 +107,8 @@ async def test_an_endless_chunked_body_is_cut_at_the_limit(deps: ApiDeps) -> Non
             yield b" " * 65_536
 
     async with serving(deps) as api, ClientSession() as session, asyncio.timeout(10):
-        async with session.post(f"{api.url}{JOBS}", data=endless(), headers=JSON) as response:
-            assert response.status == 413
+        response = await session.post(f"{api.url}{JOBS}", data=endless(), headers=JSON)
+        assert response.status == 413
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "GZIP", "identity, gzip"])

@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from horae.api.application import CONTEXT
-from horae.api.context import ApiDeps
+from horae.api.context import CONTEXT, ApiDeps
 from horae.api.waiting import Waiters
 from horae.domain.job import State
 from horae.domain.transitions import SUCCEED

@@ -123,16 +123,20 @@ async def _is_empty(url: str, queue: str) -> bool:
 
 
 async def test_a_deleted_queue_is_declared_and_consumed_again(vhost: str, rabbit: RabbitBroker) -> None:
-    deleted, other, inbox = queue_name(), queue_name(), Inbox(acks=True)
-    async with consuming(rabbit, deleted, other, inbox=inbox) as consumer:
+    deleted, other, inbox = queue_name(), queue_name(), Inbox()
+    async with consuming(rabbit, deleted, other, inbox=inbox):
+        await rabbit.publisher.publish(other, [reference()])
+        [held] = await inbox.holds(1)
         async with raw_channel(vhost) as channel:
             await channel.queue_delete(topology.work_queue(deleted))
-        await eventually(lambda: not consumer.connected)
-        await eventually(lambda: consumer.connected)
-        await rabbit.publisher.publish(other, [reference()])
         await rabbit.publisher.publish_later(deleted, reference(), 1)
         await inbox.holds(2)
-    assert [delivery.queue for delivery in inbox.deliveries] == [other, deleted]
+        assert inbox.deliveries[1].queue == deleted
+        # The connection is still the same, or what is held would have come again before this.
+        await held.ack()
+        await rabbit.publisher.publish(other, [reference()])
+        await inbox.holds(3)
+    assert [delivery.queue for delivery in inbox.deliveries] == [other, deleted, other]
 
 
 async def test_a_cut_connection_is_rebuilt_and_its_acks_are_forgotten(hole: BlackHole) -> None:
@@ -227,21 +231,33 @@ async def test_a_consumer_waits_for_a_broker_that_is_not_there_yet(vhost: str, h
     await broker.close()
 
 
-async def test_a_queue_that_exists_otherwise_keeps_the_consumer_trying(vhost: str) -> None:
-    queue = queue_name()
+async def test_a_queue_that_cannot_be_consumed_holds_up_no_other(vhost: str, rabbit: RabbitBroker) -> None:
+    sick, fine, inbox = queue_name(), queue_name(), Inbox(acks=True)
     async with raw_channel(vhost) as channel:
-        await channel.declare_queue(topology.work_queue(queue), durable=True)
-    broker = RabbitBroker(vhost, SystemClock())
-    consumer = broker.consumer([queue], Inbox(), 1)
+        await channel.declare_queue(topology.work_queue(sick), durable=True)
+    async with consuming(rabbit, sick, fine, inbox=inbox):
+        await rabbit.publisher.publish(fine, [reference()])
+        await inbox.holds(1)
+        async with raw_channel(vhost) as channel:
+            await channel.queue_delete(topology.work_queue(sick))
+        await rabbit.publisher.publish(sick, [reference()])
+        await inbox.holds(2)
+    assert [delivery.queue for delivery in inbox.deliveries] == [fine, sick]
+
+
+async def test_a_consumer_of_nothing_but_sick_queues_is_not_connected(vhost: str, rabbit: RabbitBroker) -> None:
+    sick = queue_name()
+    async with raw_channel(vhost) as channel:
+        await channel.declare_queue(topology.work_queue(sick), durable=True)
+    consumer = rabbit.consumer([sick], Inbox(), 1)
     run = asyncio.create_task(consumer.run())
-    await eventually(lambda: consumer._failures > 1)
+    await eventually(lambda: consumer._session is not None and consumer._session.taps[sick].tried)
     assert not consumer.connected
     async with raw_channel(vhost) as channel:
-        await channel.queue_delete(topology.work_queue(queue))
+        await channel.queue_delete(topology.work_queue(sick))
     await eventually(lambda: consumer.connected)
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
-    await broker.close()
 
 
 async def test_ending_a_consumer_leaves_no_connection_and_no_task(hole: BlackHole) -> None:

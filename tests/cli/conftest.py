@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from click.testing import CliRunner, Result
 
+from horae.cli.demo.server import serving
 from horae.cli.main import cli
 from tests.client.canned import Canned, canned_api
 
@@ -27,3 +28,10 @@ def run(canned: Canned) -> Run:
         return await asyncio.to_thread(CliRunner().invoke, cli, words, input=stdin, env=variables)
 
     return run
+
+
+@pytest.fixture(scope="session")
+async def url(unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[str]:
+    """The address of a real api, with a scheduler and a worker behind it, on the embedded default."""
+    async with serving("127.0.0.1", first_port=unused_tcp_port_factory()) as server:
+        yield server.url

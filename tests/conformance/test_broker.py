@@ -14,7 +14,7 @@ from horae.broker.rabbitmq import RabbitBroker
 from horae.domain.errors import BrokerUnavailable
 from horae.domain.job import Reference
 from horae.runtime.clock import SystemClock
-from tests.support.brokers import Inbox, consuming, delete_queues, queue_name, reference, references
+from tests.support.brokers import Inbox, consuming, delete_queues, queue_name, reference, references, running
 from tests.support.services import address
 from tests.support.waiting import eventually
 
@@ -200,6 +200,35 @@ async def test_stopping_twice_or_before_the_start_is_fine(broker: Broker, queue:
     assert not inbox.deliveries
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
+
+
+async def test_a_queue_can_be_added_to_a_running_consumer(broker: Broker, new_queue: NewQueue) -> None:
+    first, second, inbox = new_queue(), new_queue(), Inbox(acks=True)
+    async with consuming(broker, inbox=inbox) as consumer:
+        await consumer.add(first)
+        await broker.publisher.publish(first, [reference()])
+        await broker.publisher.publish(second, [reference()])
+        await inbox.holds(1)
+        await consumer.add(second)
+        await consumer.add(first)
+        await inbox.holds(2)
+        await broker.publisher.publish(first, [reference()])
+        await inbox.holds(3)
+        await consumer.stop()
+        await broker.publisher.publish(second, [reference()])
+        other = Inbox(acks=True)
+        async with consuming(broker, second, inbox=other):
+            await other.holds(1)
+    assert [delivery.queue for delivery in inbox.deliveries] == [first, second, first]
+
+
+async def test_a_queue_can_be_added_before_the_start(broker: Broker, queue: str) -> None:
+    inbox = Inbox(acks=True)
+    consumer = broker.consumer([], inbox, 1)
+    await consumer.add(queue)
+    async with running(consumer):
+        await broker.publisher.publish(queue, [reference()])
+        await inbox.holds(1)
 
 
 async def test_a_thousand_concurrent_publishes_arrive_once_each(broker: Broker, new_queue: NewQueue) -> None:

@@ -15,6 +15,7 @@ from tests.support.scene import Scene
 from tests.support.waiting import together
 
 NO_JOBS = {state: 0 for state in State if state not in FINAL}
+IDLE = QueueInfo("default", paused=False, paused_by=None, paused_at=None, depth=NO_JOBS, oldest_due_at=None)
 MAIL = HandlerInfo("mail.send", {"type": "object", "title": "ü"}, {"queue": "mail", "max_retries": 5}, "1.2", "Sends.")
 
 # ----------------------------------------------------------------------------------------------------------- workers
@@ -139,7 +140,7 @@ async def queues(scene: Scene, namespace: str = "default") -> dict[str, QueueInf
 
 
 async def test_a_queue_is_known_by_its_worker(scene: Scene) -> None:
-    assert await queues(scene) == {"default": QueueInfo("default", False, None, None, NO_JOBS, None)}
+    assert await queues(scene) == {"default": IDLE}
     scene.clock.turn(LEASE)
     assert await queues(scene) == {}
 
@@ -153,7 +154,7 @@ async def test_a_queue_is_known_by_its_jobs_until_they_are_final(scene: Scene) -
 
 async def test_a_queue_is_known_by_its_pause(scene: Scene) -> None:
     await scene.stores.queues.pause("default", "mail", "ann")
-    assert (await queues(scene))["mail"] == QueueInfo("mail", True, "ann", START, NO_JOBS, None)
+    assert (await queues(scene))["mail"] == replace(IDLE, name="mail", paused=True, paused_by="ann", paused_at=START)
 
 
 async def test_a_queue_tells_its_depth_in_each_state(scene: Scene) -> None:
@@ -197,5 +198,5 @@ async def test_queues_show_nothing_of_other_namespaces(scene: Scene) -> None:
     await scene.submit("theirs", queue="mail")
     await scene.stores.queues.pause("theirs", "default", "ann")
     await scene.stores.queues.resume("ours", "default")
-    assert await queues(scene, "ours") == {"default": QueueInfo("default", False, None, None, NO_JOBS, None)}
+    assert await queues(scene, "ours") == {"default": IDLE}
     assert (await queues(scene, "theirs"))["default"].paused

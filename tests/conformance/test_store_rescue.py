@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from horae.domain.ids import WorkerId
 from horae.domain.job import FINAL, ISOLATE_FROM_LOSSES, MAX_LOSSES, Failure, Outcome, Reference, State
 from horae.domain.retry import Backoff
 from horae.domain.transitions import FAIL, SUCCEED
 from horae.store.base import RequestKey, Retention
 from horae.store.sql import Stores
 from tests.support.clock import ManualClock
-from tests.support.factories import LEASE, job_id, new_job, new_worker
+from tests.support.factories import LEASE, new_job
 from tests.support.scene import Scene
 from tests.support.waiting import together
 
@@ -223,11 +222,21 @@ async def test_a_rescue_and_a_finish_at_once_leave_one_outcome(scene: Scene) -> 
     runs = (await scene.start(*await scene.claim())).started
     await scene.kill()
     finishes = [scene.finish(run.reference, SUCCEED) for run in runs]
-    *finished, rescued = await together(*finishes, rescue(scene))
+    finished, rescued = await asyncio.gather(together(*finishes), rescue(scene))
     states = await scene.stores.jobs.counts("default")
     assert states[State.SUCCESS] + states[State.RETRYING] == 50
     assert states[State.RETRYING] == rescued.get(Outcome.LOST, 0)
     assert states[State.SUCCESS] == sum(each.state is State.SUCCESS for each in finished)
+
+
+async def test_losing_a_run_forgets_the_error_before_it(scene: Scene) -> None:
+    run = await scene.run()
+    await scene.finish(run.reference, FAIL, error=Failure("ValueError", "first"))
+    run = await scene.again(run.id)
+    await scene.lose(run.reference)
+    job = await scene.job(run.id)
+    assert job.error is not None
+    assert job.error.type == "lost"
 
 
 # ------------------------------------------------------------------------------------------------------------ expiry
@@ -394,41 +403,3 @@ async def test_what_is_overdue_is_due_for_rescue_now(scene: Scene) -> None:
     await scene.queued()
     await scene.turn(LEASE + 2)
     assert await next_rescue(scene) == -2.0
-
-
-# ------------------------------------------------------------------------------------------------------------- races
-
-
-async def test_a_renewal_and_a_rescue_at_once_agree_whether_the_worker_lives(
-    stores: Stores, clock: ManualClock
-) -> None:
-    """The rescue judges under a lock of the worker's row: a worker whose renewal was answered True lost nothing."""
-    scene = Scene(stores, clock, WorkerId(""))
-    for _ in range(10):
-        scene.worker = await register(stores, clock)
-        run = await scene.run()
-        renewed, rescued, _ = await together(
-            stores.registry.renew(scene.worker, LEASE, {}, draining=False),
-            stores.rescue.rescue_attempts(10),
-            stores.registry.retire(scene.worker),
-        )
-        job = await scene.job(run.id)
-        assert (job.state is State.RETRYING) is (rescued.get(Outcome.LOST, 0) == 1)
-        assert isinstance(renewed, bool)
-        await stores.rescue.rescue_attempts(10)
-
-
-async def register(stores: Stores, clock: ManualClock) -> WorkerId:
-    worker = new_worker(clock)
-    await stores.registry.register(worker, LEASE)
-    return worker.id
-
-
-async def test_losing_a_run_forgets_the_error_before_it(scene: Scene) -> None:
-    run = await scene.run()
-    await scene.finish(run.reference, FAIL, error=Failure("ValueError", "first"))
-    run = await scene.again(run.id)
-    await scene.lose(run.reference)
-    job: Any = await scene.job(run.id)
-    assert job.error.type == "lost"
-    assert job_id(scene.clock) != run.id

@@ -327,12 +327,11 @@ async def test_a_hundred_of_the_largest_results_are_written_together(scene: Scen
     await scene.stores.jobs.submit("default", [scene.new() for _ in range(100)])
     runs = (await scene.start(*await scene.claim())).started
     result = '"' + "ü'\\n" * (LARGEST_RESULT // 5 - 1) + '"'
-    finishes = [
-        Finish(run.reference, SUCCEED, Outcome.SUCCESS, result=result[: -1 - n] + '"') for n, run in enumerate(runs)
-    ]
+    results = {run.reference: result[: -1 - n] + '"' for n, run in enumerate(runs)}
+    finishes = [Finish(reference, SUCCEED, Outcome.SUCCESS, result=text) for reference, text in results.items()]
     finished = await scene.stores.worker.finish(scene.worker, finishes)
     assert {each.state for each in finished} == {State.SUCCESS}
-    assert (await scene.job(runs[7].id)).result == result[:-8] + '"'
+    assert (await scene.job(runs[7].id)).result == results[runs[7].reference]
 
 
 async def test_a_hundred_large_errors_are_written_together(scene: Scene) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from horae.broker.rabbitmq import RabbitBroker
 from horae.runtime.clock import SystemClock
 from tests.e2e.support.installation import Addresses, Installation
 from tests.support.brokers import RabbitControl
@@ -26,8 +27,9 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 async def broker() -> AsyncIterator[str]:
-    """A virtual host that only these tests use."""
+    """A virtual host that only these tests use, with its delay levels."""
     async with RabbitControl.of_this_run().vhost() as url:
+        await RabbitBroker(url, SystemClock()).check()
         yield url
 
 

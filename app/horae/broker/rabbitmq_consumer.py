@@ -11,10 +11,11 @@ whoever publishes, and the acks would stand still.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
@@ -152,31 +153,49 @@ class _Tap:
 class _Session:
     """One connection; `lost` is set as soon as it is to be given up."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: AbstractConnection) -> None:
+        self.connection = connection
         self.lost = asyncio.Event()
         self.reason = ""
         self.seen = False
         self.silent = False
         self.taps: dict[str, _Tap] = {}
+        self._keepers: list[asyncio.Task[None]] = []
         self._unseen = 0
         self._probe_queue = ""
         self._channel: AbstractChannel | None = None
 
-    @property
-    def connected(self) -> bool:
-        taps = self.taps.values()
-        return not self.lost.is_set() and all(tap.tried for tap in taps) and any(tap.consuming for tap in taps)
+    def connected(self, queues: Sequence[str]) -> bool:
+        """Whether every queue was tried and, if there are any, one of them can deliver."""
+        taps = [self.taps.get(queue) for queue in queues]
+        consuming = not taps or any(tap is not None and tap.consuming for tap in taps)
+        return consuming and all(tap is not None and tap.tried for tap in taps) and not self.lost.is_set()
 
-    async def begin(self, connection: AbstractConnection) -> None:
+    async def begin(self) -> None:
         """Declares what the queues need, and consumes probes."""
         with losses_as(BrokerUnavailable, "can't consume"):
             async with asyncio.timeout(OPEN_SECONDS):
-                channel = self._channel = await connection.channel(publisher_confirms=False)
+                channel = self._channel = await self.connection.channel(publisher_confirms=False)
                 channel.close_callbacks.add(lambda _channel, error: self.lose(f"the connection was lost ({error})"))
                 await topology.declare_delivery(channel)
                 self._probe_queue = (await channel.declare_queue(exclusive=True)).name
                 frames = await channel.get_underlay_channel()
                 await frames.basic_consume(self._probe_queue, self._see_probe, no_ack=True)
+
+    def keep(self, keeper: Coroutine[Any, Any, None]) -> None:
+        """Runs it as long as the connection lives."""
+        task = asyncio.create_task(keeper)
+        self._keepers.append(task)
+        task.add_done_callback(lambda task: None if task.cancelled() or not task.exception() else self.lose("a fault"))
+
+    async def end(self) -> None:
+        """Closes the connection. Raises what a keeper has raised."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.wait([*self._keepers, asyncio.create_task(close(self.connection))])
+        for keeper in self._keepers:
+            if not keeper.cancelled():
+                keeper.result()
 
     def lose(self, reason: str) -> None:
         if not self.lost.is_set():
@@ -217,6 +236,7 @@ class RabbitConsumer:
         self._url = url
         self._clock = clock
         self._wanted = subscription
+        self._queues = list(subscription.queues)
         self._probes = probes
         self._count_malformed = count_malformed
         self._session: _Session | None = None
@@ -228,7 +248,7 @@ class RabbitConsumer:
     @property
     def connected(self) -> bool:
         """Whether deliveries can arrive right now; a queue that can't be consumed doesn't count."""
-        return self._session is not None and self._session.connected and not self._stopped.is_set()
+        return self._session is not None and self._session.connected(self._queues) and not self._stopped.is_set()
 
     async def run(self) -> None:
         """Consumes until stopped or cancelled.
@@ -242,8 +262,15 @@ class RabbitConsumer:
                 raise BrokerUnavailable(f"made {VAIN_CONNECTIONS} connections in vain: {reason}")
             if not self._stopped.is_set():
                 pause = pause_after(self._failures)
-                log.warning("broker.lost", queues=self._wanted.queues, reason=reason, again_in=round(pause, 2))
+                log.warning("broker.lost", queues=self._queues, reason=reason, again_in=round(pause, 2))
                 await self._clock.wait(self._stopped, pause)
+
+    async def add(self, queue: str) -> None:
+        """Consumes one more queue, as soon as there is a connection."""
+        if queue not in self._queues:
+            self._queues.append(queue)
+            if self._session is not None:
+                self._session.keep(self._keep_open(self._session, queue))
 
     async def stop(self) -> None:
         """Ends consuming; earlier deliveries can be acked until `run` is cancelled or the connection is lost."""
@@ -253,13 +280,12 @@ class RabbitConsumer:
 
     async def _consume_once(self) -> str:
         """Serves one connection until it is lost; answers why it was."""
-        session = _Session()
         try:
-            async with self._connection(session) as connection, asyncio.TaskGroup() as group:
-                taps = [group.create_task(self._keep_open(session, connection, name)) for name in self._wanted.queues]
+            async with self._connection() as session:
+                for queue in self._queues:
+                    session.keep(self._keep_open(session, queue))
+                self._session = session
                 await self._watch(session)
-                for tap in taps:
-                    tap.cancel()
         except BrokerUnavailable as failure:
             self._failures += 1
             return str(failure)
@@ -267,15 +293,14 @@ class RabbitConsumer:
         return session.reason
 
     @asynccontextmanager
-    async def _connection(self, session: _Session) -> AsyncIterator[AbstractConnection]:
-        connection = await connect(self._url, "consumer")
+    async def _connection(self) -> AsyncIterator[_Session]:
+        session = _Session(await connect(self._url, "consumer"))
         try:
-            await session.begin(connection)
-            self._session = session
-            yield connection
+            await session.begin()
+            yield session
         finally:
             self._session = None
-            await close(connection)
+            await session.end()
 
     async def _watch(self, session: _Session) -> None:
         while not session.lost.is_set():
@@ -291,19 +316,18 @@ class RabbitConsumer:
             self._failures = min(self._failures + 1, 2)
             self._vain += session.silent
 
-    async def _keep_open(self, session: _Session, connection: AbstractConnection, queue: str) -> None:
+    async def _keep_open(self, session: _Session, queue: str) -> None:
         failures = 0
         while not self._stopped.is_set():
             tap = session.taps[queue] = _Tap(queue)
             try:
-                await tap.open(connection, self._wanted.prefetch, self._take)
+                await tap.open(session.connection, self._wanted.prefetch, self._take)
                 log.info("broker.consuming", queue=queue)
                 await tap.ended.wait()
                 failures, reason = 0, "the broker ended it"
             except BrokerUnavailable as failure:
                 failures, reason = failures + 1, str(failure)
-            pause = pause_after(failures)
-            if not await self._clock.wait(session.lost, pause):
+            if not await self._clock.wait(session.lost, pause_after(failures)):
                 log.warning("broker.queue_lost", queue=queue, reason=reason)
 
     async def _take(self, tap: _Tap, message: DeliveredMessage) -> None:

@@ -239,7 +239,7 @@ class RedisSignals:
 
 def _end_if_cancelled() -> None:
     # Below Python 3.13 a TaskGroup that is cancelled forgets it when one of its tasks fails at the same moment, and
-    # leaves a count of cancellations behind that is too high. Hence the session has a task of its own: ours counts well.
+    # leaves its task a wrong count of cancellations. Hence the session has a task of its own, and our count is right.
     task = asyncio.current_task()
     if task and task.cancelling():
         raise asyncio.CancelledError

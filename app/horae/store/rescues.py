@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -37,6 +37,7 @@ EXPIRED = Failure("expired", "expires_at passed before the job was started")
 KEEP_DEAD_WORKERS = timedelta(hours=1)
 
 Judge = Callable[[sa.Row[Any], float], Ending]
+Rescue = Callable[..., Awaitable[Counter[Outcome]]]
 
 
 class Rescues:
@@ -60,8 +61,9 @@ class Rescues:
     async def rescue_attempts(self, limit: int) -> Mapping[Outcome, int]:
         """See `RescueStore`."""
         dead = await self._database.read(_dead_workers)
+        rescues: list[Rescue] = [*(partial(_rescue_of, worker_id=worker_id) for worker_id in dead), _rescue_late]
         rescued: Counter[Outcome] = Counter()
-        for rescue in (*(partial(_rescue_of, worker_id=worker_id) for worker_id in dead), _rescue_late):
+        for rescue in rescues:
             left = limit - rescued.total()
             if left > 0:
                 rescued += await self._database.transact(partial(rescue, limit=left))

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from horae.cli.demo.script import Act
 from horae.cli.follow import FRAMES_PER_SECOND, LiveJob, line_grid, plain_line
-from horae.client import Job
+from horae.client import Job, State
 
 _WIDE = 100
 
@@ -50,6 +50,7 @@ class Board:
 
     def __rich__(self) -> RenderableType:
         grid = line_grid(columns=5 if self._is_wide else 4)
+        grid.columns[2].min_width = max(len(state) for state in State)
         for act, row in zip(self._acts, self._rows, strict=True):
             grid.add_row(*self._cells(act, row))
         return grid

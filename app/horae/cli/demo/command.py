@@ -49,7 +49,7 @@ async def _until_stopped(*, leave: bool) -> bool:
     as_expected = True
     with suppress(asyncio.CancelledError):
         async with web_address() as address:
-            _say(out, "Horae: every role in one process, on SQLite in a temporary directory.")
+            _say(out, "Horae: every role in one process, on SQLite in a temporary directory.\n")
             async with serving(address.removeprefix("http://")) as server:
                 as_expected = await _play(server, acts(address), out)
                 if not leave:
@@ -112,7 +112,7 @@ def _judged(program: Sequence[Act], jobs: Sequence[Job], seconds: float, out: Co
     for act in wrong:
         _say(out, f"“{act.title}” should have ended {act.ends}", "red")
     if not wrong:
-        _say(out, f"All {len(jobs)} jobs ended as they should, in {seconds:.0f} seconds.", "green")
+        _say(out, f"\nAll {len(jobs)} jobs ended as they should, in {seconds:.0f} seconds.", "green")
     return not wrong
 
 

@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp import web
 
 _HOST = "127.0.0.1"
-_PORTS = range(8080, 8280)
+_PORTS_TO_TRY = 200
 _BOOT_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 _LINES_OF_LOG = 15
@@ -61,14 +61,16 @@ async def web_address() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def serving(allowed: str) -> AsyncIterator[Server]:
-    """`horae serve` on the embedded default; HTTP jobs may reach `allowed`. Drained and gone afterwards.
+async def serving(allowed: str, first_port: int = 8080) -> AsyncIterator[Server]:
+    """`horae serve` on the embedded default, on that port or the next free one; HTTP jobs may reach `allowed`.
+
+    Drained and gone afterwards, with everything that it kept.
 
     Raises:
         DemoFailed: it doesn't come up.
     """
     with TemporaryDirectory(prefix="horae-demo-", ignore_cleanup_errors=True) as name:
-        directory, port = Path(name), _free_port()
+        directory, port = Path(name), _free_port(first_port)
         server = Server(f"http://{_HOST}:{port}", directory, await _start(directory, port, allowed))
         try:
             await _until_ready(server)
@@ -77,8 +79,8 @@ async def serving(allowed: str) -> AsyncIterator[Server]:
             await _stop(server.process)
 
 
-def _free_port() -> int:
-    for port in _PORTS:
+def _free_port(first: int) -> int:
+    for port in range(first, first + _PORTS_TO_TRY):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -86,7 +88,7 @@ def _free_port() -> int:
             except OSError:
                 continue
             return port
-    raise DemoFailed(f"no free port from {_PORTS.start} to {_PORTS.stop - 1}")
+    raise DemoFailed(f"no port is free from {first} to {first + _PORTS_TO_TRY - 1}")
 
 
 async def _start(directory: Path, port: int, allowed: str) -> asyncio.subprocess.Process:

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+
+from horae.cli.demo.script import Act, acts
+from horae.client import Job, State
+from horae.client.model import read
+from tests.cli.processes import ended, on_terminal, start
+from tests.client.canned import job
+from tests.support.waiting import eventually
+
+
+@pytest.mark.timeout(90)
+async def test_every_job_ends_as_it_should() -> None:
+    process = await start("demo", "--exit")
+    async with asyncio.timeout(80):
+        done = await ended(process)
+    assert (done.code, done.err) == (0, "")
+    assert f"All {len(acts(''))} jobs ended as they should" in done.out
+
+
+@pytest.mark.timeout(90)
+async def test_it_is_alive_on_a_terminal_and_leaves_nothing_behind() -> None:
+    terminal = await on_terminal("demo")
+    await eventually(lambda: "page 2 of 20" in terminal.shown, seconds=40)
+    terminal.process.send_signal(signal.SIGINT)
+    assert await terminal.end() == 0
+    for act in acts(""):
+        assert act.title in terminal.shown
+
+
+def test_an_unexpected_end_is_seen() -> None:
+    act = Act("fails twice", "fail", attempt=3)
+    assert act.as_expected(read(Job, job(state="SUCCESS", attempt=3)))
+    assert not act.as_expected(read(Job, job(state="SUCCESS", attempt=2)))
+    assert not act.as_expected(read(Job, job(state="FAILED", attempt=3)))
+    assert Act("is cancelled", "sleep", ends=State.CANCELLED).as_expected(read(Job, job(state="CANCELLED")))
