@@ -41,6 +41,24 @@ class Attempt:
     remaining: float
 
 
+class Slot:
+    """The slot of one attempt, freed once: when the attempt ends, or later when its thread does."""
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release = release
+        self._kept = False
+
+    def keep_until(self, thread: asyncio.Future[Any]) -> None:
+        """From now on only the end of the thread frees it."""
+        self._kept = True
+        thread.add_done_callback(lambda _: self._release())
+
+    def leave(self) -> None:
+        """The attempt has ended."""
+        if not self._kept:
+            self._release()
+
+
 class Executor:
     """Runs attempts. `release` is called when the attempt no longer uses its slot."""
 
@@ -50,21 +68,25 @@ class Executor:
 
     async def execute(self, attempt: Attempt, release: Callable[[], None]) -> Ended:
         """How the attempt ended. Never raises, and is never left with the handler of an `async def` still running."""
-        held = False
+        slot = Slot(release)
         try:
-            handler = self._resolve(attempt.run)
-            arguments = handler.validate(attempt.run.payload)
-            if handler.isolate or attempt.run.losses >= ISOLATE_FROM_LOSSES:
-                return classify_value(await self._in_process(attempt))
-            if handler.is_async:
-                return classify_value(await self._in_task(attempt, handler, arguments))
-            held = True
-            return classify_value(await self._in_thread(attempt, handler, arguments, release))
+            if attempt.entry.ask is not None:
+                raise asyncio.CancelledError  # noqa: TRY301 - asked to end before it began
+            return classify_value(await self._call(attempt, slot))
         except BaseException as error:  # noqa: BLE001 - SystemExit in a handler must not end the worker
             return classify_error(error, attempt.entry.ask)
         finally:
-            if not held:
-                release()
+            _forget_cancellation()
+            slot.leave()
+
+    async def _call(self, attempt: Attempt, slot: Slot) -> Any:
+        handler = self._resolve(attempt.run)
+        arguments = handler.validate(attempt.run.payload)
+        if handler.isolate or attempt.run.losses >= ISOLATE_FROM_LOSSES:
+            return await self._in_process(attempt)
+        if handler.is_async:
+            return await self._in_task(attempt, handler, arguments)
+        return await self._in_thread(attempt, handler, arguments, slot)
 
     def _resolve(self, run: Run) -> Handler:
         handler = self._registry.get(run.handler)
@@ -80,21 +102,17 @@ class Executor:
         timer = asyncio.get_running_loop().call_later(attempt.remaining, attempt.entry.time_out)
         attempt.entry.interrupt = task.cancel
         try:
-            if attempt.entry.ask is not None:
-                raise asyncio.CancelledError
             return await handler.function(context, **arguments)
         finally:
             attempt.entry.interrupt = None
             timer.cancel()
 
-    async def _in_thread(
-        self, attempt: Attempt, handler: Handler, arguments: dict[str, Any], release: Callable[[], None]
-    ) -> Any:
+    async def _in_thread(self, attempt: Attempt, handler: Handler, arguments: dict[str, Any], slot: Slot) -> Any:
         """A thread can't be ended from outside: the attempt ends on time, its slot stays taken until the thread does."""
         loop = asyncio.get_running_loop()
         context = attempt.entry.context = ThreadJobContext(JobFacts.of(attempt.run), attempt.reporter, loop)
         future = in_thread(lambda: handler.function(context, **arguments), f"job-{attempt.run.id}")
-        future.add_done_callback(lambda _: release())
+        slot.keep_until(future)
         return await _until_asked(future, attempt)
 
     async def _in_process(self, attempt: Attempt) -> Any:
@@ -104,6 +122,13 @@ class Executor:
         finally:
             call.cancel()
             await asyncio.wait({call})
+
+
+def _forget_cancellation() -> None:
+    """The handler was cancelled, not the run: what records its end must not take the request for its own."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
 
 
 async def _until_asked(work: asyncio.Future[Any], attempt: Attempt) -> Any:

@@ -92,10 +92,21 @@ class Lease:
             return AGAIN
         if not self._fresh():
             return AGAIN
-        if self.on_renewed is not None:
-            await self.on_renewed(self._worker.id)
+        if not await self._compared():
+            return AGAIN
         self._trusted.set()
         return self.seconds / 3
+
+    async def _compared(self) -> bool:
+        """Whether what the database says of this worker's runs could be read; nothing starts before."""
+        if self.on_renewed is None:
+            return True
+        try:
+            await self.on_renewed(self._worker.id)
+        except Unavailable as error:
+            log.warning("worker.not_compared", worker_id=self._worker.id, error=str(error))
+            return False
+        return True
 
     async def _renew(self) -> bool:
         """False if the row is lost, or the lease too old to be trusted."""
