@@ -75,6 +75,21 @@ def test_the_census_misses_no_fault(text: bytes) -> None:
     assert not census_of(text).agrees_with(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [b'{"a":"\\u003a\\u003A:","b":1e300}', b'{"a":1e300,"b":"12345"}', b'{"\\u003a":1}', b'{"a":"\\\\"}'],
+)
+def test_the_census_alone_clears_what_only_looks_wrong(text: bytes) -> None:
+    assert census_of(text).agrees_with(text)
+
+
+@pytest.mark.parametrize("before", [0, 1, 256 * 1024 - 30, 256 * 1024 - 20, 256 * 1024 - 10, 256 * 1024])
+def test_a_long_number_is_found_wherever_it_stands(before: int) -> None:
+    text = b'{"a":"' + b"x" * before + b'","b":123456789012345678901}'
+    assert not census_of(text).agrees_with(text)
+    assert first_fault(text, LEVELS) == FieldError("b", WIDE)
+
+
 def test_the_census_counts_keys_at_every_level() -> None:
     assert Census(LEVELS).add({"a": {"b": [1, {"c": 2}]}, "d": "x:y"}) == 4
 

@@ -7,21 +7,23 @@ import os
 import random
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aio_pika
 import orjson
 import pamqp.frame
 import pytest
 from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import ChannelNotFoundEntity
 from aiormq import spec
 from aiormq.abc import AbstractChannel as Frames
 from aiormq.abc import ChannelFrame
 
 from horae.broker import rabbitmq_consumer, topology
-from horae.broker.message import encode
+from horae.broker.message import MalformedDelivery, encode
 from horae.broker.rabbitmq import RabbitBroker
-from horae.broker.rabbitmq_consumer import VAIN_CONNECTIONS, Probes, RabbitConsumer, Subscription
+from horae.broker.rabbitmq_consumer import VAIN_CONNECTIONS, Probes, RabbitConsumer
+from horae.broker.rabbitmq_tap import Subscription
 from horae.domain.errors import BrokerUnavailable, PublishReturned
 from horae.runtime.clock import SystemClock
 from tests.support.blackhole import BlackHole
@@ -31,8 +33,15 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.service
 
 
-def nobody_counts(_queue: str) -> None:
-    raise AssertionError("a message was malformed")
+def nobody_drops(queue: str, fault: MalformedDelivery) -> None:
+    raise AssertionError(f"{fault} in {queue}")
+
+
+def consumer_of(
+    url: str, queue: str, inbox: Inbox, send_probe: Callable[[str], Awaitable[None]], every: float = 10.0
+) -> RabbitConsumer:
+    subscription = Subscription(inbox, 1, nobody_drops)
+    return RabbitConsumer(url, SystemClock(), [queue], subscription, Probes(send_probe, every))
 
 
 @pytest.fixture
@@ -129,14 +138,46 @@ async def test_a_deleted_queue_is_declared_and_consumed_again(vhost: str, rabbit
         [held] = await inbox.holds(1)
         async with raw_channel(vhost) as channel:
             await channel.queue_delete(topology.work_queue(deleted))
-        await rabbit.publisher.publish_later(deleted, reference(), 1)
+        await eventually(lambda: _exists(vhost, deleted))
+        await rabbit.publisher.publish(deleted, [reference()])
         await inbox.holds(2)
-        assert inbox.deliveries[1].queue == deleted
         # The connection is still the same, or what is held would have come again before this.
         await held.ack()
         await rabbit.publisher.publish(other, [reference()])
         await inbox.holds(3)
     assert [delivery.queue for delivery in inbox.deliveries] == [other, deleted, other]
+
+
+async def _exists(url: str, queue: str) -> bool:
+    try:
+        await depth(url, topology.work_queue(queue))
+    except ChannelNotFoundEntity:
+        return False
+    return True
+
+
+async def test_a_queue_that_is_declared_again_in_the_same_instant_is_consumed_again(
+    vhost: str, rabbit: RabbitBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbitmq_consumer, "IDLE_SECONDS", 0.3)
+    queue, inbox = queue_name(), Inbox(acks=True)
+    async with consuming(rabbit, queue, inbox=inbox), raw_channel(vhost) as channel:
+        await channel.queue_delete(topology.work_queue(queue))
+        await topology.declare_work_queue(channel, queue)
+        await rabbit.publisher.publish(queue, [reference()])
+        await inbox.holds(1)
+
+
+async def test_consuming_an_idle_queue_anew_loses_and_doubles_nothing(
+    rabbit: RabbitBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbitmq_consumer, "IDLE_SECONDS", 0.0)
+    queue, inbox, sent = queue_name(), Inbox(acks=True), references(1000)
+    async with consuming(rabbit, queue, inbox=inbox, prefetch=2):
+        for one in sent:
+            await rabbit.publisher.publish(queue, [one])
+        await inbox.holds(1000, seconds=20)
+    assert inbox.references == sent
 
 
 async def test_a_cut_connection_is_rebuilt_and_its_acks_are_forgotten(hole: BlackHole) -> None:
@@ -157,8 +198,7 @@ async def test_a_cut_connection_is_rebuilt_and_its_acks_are_forgotten(hole: Blac
 async def test_a_connection_over_which_no_probe_comes_is_rebuilt(vhost: str, hole: BlackHole) -> None:
     queue, inbox, one = queue_name(), Inbox(acks=True), reference()
     direct = RabbitBroker(vhost, SystemClock())
-    probes, wanted = Probes(direct.publisher.probe, every=0.05), Subscription([queue], inbox, 1)
-    async with running(RabbitConsumer(hole.url, SystemClock(), wanted, probes, nobody_counts)) as consumer:
+    async with running(consumer_of(hole.url, queue, inbox, direct.publisher.probe, 0.05)) as consumer:
         hole.swallow()
         await direct.publisher.publish(queue, [one])
         await eventually(lambda: not consumer.connected)
@@ -177,9 +217,7 @@ async def test_probes_that_were_not_sent_say_nothing_about_the_connection(vhost:
         tries += 1
         raise BrokerUnavailable("blocked")
 
-    wanted = Subscription([queue], inbox, 1)
-    probes = Probes(not_sent, every=0.01)
-    async with running(RabbitConsumer(vhost, SystemClock(), wanted, probes, nobody_counts)) as consumer:
+    async with running(consumer_of(vhost, queue, inbox, not_sent, 0.01)) as consumer:
         await eventually(lambda: tries > 20)
         assert consumer.connected
         await rabbit.publisher.publish(queue, [reference()])
@@ -194,8 +232,7 @@ async def test_a_returned_probe_means_that_the_broker_has_given_the_connection_u
         if len(probed) == 1:
             raise PublishReturned("no such queue")
 
-    wanted = Subscription([queue_name()], Inbox(), 1)
-    async with running(RabbitConsumer(vhost, SystemClock(), wanted, Probes(returned_once), nobody_counts)) as consumer:
+    async with running(consumer_of(vhost, queue_name(), Inbox(), returned_once)) as consumer:
         await eventually(lambda: len(probed) == 2 and consumer.connected)
     assert probed[0] != probed[1]
 
@@ -207,8 +244,7 @@ async def test_connections_in_vain_end_the_consumer(vhost: str, monkeypatch: pyt
     async def lost(queue: str) -> None:
         probed.append(queue)
 
-    wanted = Subscription([queue_name()], Inbox(), 1)
-    consumer = RabbitConsumer(vhost, SystemClock(), wanted, Probes(lost, every=0.01), nobody_counts)
+    consumer = consumer_of(vhost, queue_name(), Inbox(), lost, 0.01)
     with pytest.raises(BrokerUnavailable, match="in vain"):
         await consumer.run()
     assert len(set(probed)) == VAIN_CONNECTIONS
@@ -219,8 +255,7 @@ async def test_a_consumer_waits_for_a_broker_that_is_not_there_yet(vhost: str, h
     queue, inbox = queue_name(), Inbox(acks=True)
     broker = RabbitBroker(vhost, SystemClock())
     refused = hole.refuse()
-    probes = Probes(broker.publisher.probe)
-    consumer = RabbitConsumer(hole.url, SystemClock(), Subscription([queue], inbox, 1), probes, nobody_counts)
+    consumer = consumer_of(hole.url, queue, inbox, broker.publisher.probe)
     run = asyncio.create_task(consumer.run())
     await eventually(lambda: len(refused) > 1)
     assert not consumer.connected

@@ -6,8 +6,11 @@ import asyncio
 import os
 import pty
 import re
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 _STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -65,11 +68,14 @@ class Terminal:
         self.process = process
         self.shown = ""
         self._screen = screen
+        os.set_blocking(screen, False)
         asyncio.get_running_loop().add_reader(screen, self._read)
 
     def _read(self) -> None:
         try:
             content = os.read(self._screen, 65536)
+        except BlockingIOError:
+            return
         except OSError:  # Linux's way to say that nobody has the terminal any more
             content = b""
         if not content:
@@ -80,18 +86,28 @@ class Terminal:
         """Its exit code."""
         async with asyncio.timeout(40):
             code = await self.process.wait()
-        asyncio.get_running_loop().remove_reader(self._screen)
-        os.set_blocking(self._screen, False)
         self._read()
-        os.close(self._screen)
         return code
 
+    async def close(self) -> None:
+        """Ends what is left of it."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGINT)
+            await self.end()
+        asyncio.get_running_loop().remove_reader(self._screen)
+        os.close(self._screen)
 
-async def on_terminal(*words: str, **settings: str) -> Terminal:
-    """Starts a command on a terminal."""
+
+@asynccontextmanager
+async def on_terminal(*words: str, **settings: str) -> AsyncIterator[Terminal]:
+    """A command on a terminal; it is interrupted if it still runs at the end."""
     screen, end = pty.openpty()
-    variables = environment(TERM="xterm-256color", COLUMNS="100", LINES="40", **settings)
+    variables = environment(TERM="xterm-256color", COLUMNS="120", LINES="40", **settings)
     command = (sys.executable, "-m", "horae", *words)
     process = await asyncio.create_subprocess_exec(*command, env=variables, stdin=end, stdout=end, stderr=end)
     os.close(end)
-    return Terminal(process, screen)
+    terminal = Terminal(process, screen)
+    try:
+        yield terminal
+    finally:
+        await terminal.close()

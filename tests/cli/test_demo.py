@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -22,14 +23,19 @@ async def test_every_job_ends_as_it_should() -> None:
     assert f"All {len(acts(''))} jobs ended as they should" in done.out
 
 
+def left_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
 @pytest.mark.timeout(90)
-async def test_it_is_alive_on_a_terminal_and_leaves_nothing_behind() -> None:
-    terminal = await on_terminal("demo")
-    await eventually(lambda: "page 2 of 20" in terminal.shown, seconds=40)
-    terminal.process.send_signal(signal.SIGINT)
-    assert await terminal.end() == 0
-    for act in acts(""):
-        assert act.title in terminal.shown
+async def test_it_is_alive_on_a_terminal_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with on_terminal("demo", TMPDIR=str(tmp_path)) as terminal:
+        await eventually(lambda: "page 2 of 20" in terminal.shown, seconds=60)
+        terminal.process.send_signal(signal.SIGINT)
+        assert await terminal.end() == 0
+        for act in acts(""):
+            assert act.title in terminal.shown
+    assert await asyncio.to_thread(left_in, tmp_path) == []
 
 
 def test_an_unexpected_end_is_seen() -> None:

@@ -64,11 +64,10 @@ async def test_ctrl_c_stops_following_and_the_job_goes_on(url: str) -> None:
 
 async def test_following_on_a_terminal_is_alive(url: str) -> None:
     words = ("job", "submit", "fail", "-p", '{"times": 1}', "--backoff", "fixed:2", "--wait")
-    terminal = await on_terminal(*words, HORAE_URL=url)
-    await eventually(lambda: "RETRYING" in terminal.shown, seconds=20)
-    await eventually(lambda: "again in 1s, after DeliberateFailure" in terminal.shown, seconds=20)
-    assert await terminal.end() == 0
-    assert "✓  SUCCESS  attempt 2 of 4" in terminal.shown
+    async with on_terminal(*words, HORAE_URL=url) as terminal:
+        await eventually(lambda: "again in 1s, after DeliberateFailure" in terminal.shown, seconds=30)
+        assert await terminal.end() == 0
+        assert "✓  SUCCESS  attempt 2 of 4" in terminal.shown
 
 
 async def test_a_confirmation_is_asked_for_on_a_terminal(url: str) -> None:
@@ -88,18 +87,14 @@ def database(folder: Path) -> str:
 
 
 async def test_serve_greets_a_terminal_and_drains_on_sigterm(tmp_path: Path, unused_tcp_port: int) -> None:
-    port = str(unused_tcp_port)
-    terminal = await on_terminal("serve", "--port", port, HORAE_DATABASE_URL=database(tmp_path))
-    await eventually(lambda: "Ctrl-C" in terminal.shown, seconds=30)
-    for text in (
-        f"http://127.0.0.1:{port}/api/v1",
-        f"http://127.0.0.1:{port}/docs",
-        "SQLite",
-        "api, scheduler, worker",
-    ):
-        assert text in terminal.shown
-    terminal.process.send_signal(signal.SIGTERM)
-    assert await terminal.end() == 0
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    words = ("serve", "--port", str(unused_tcp_port))
+    async with on_terminal(*words, HORAE_DATABASE_URL=database(tmp_path)) as terminal:
+        await eventually(lambda: "Ctrl-C" in terminal.shown, seconds=30)
+        for text in (f"{url}/api/v1", f"{url}/docs", "SQLite", "api, scheduler, worker"):
+            assert text in terminal.shown
+        terminal.process.send_signal(signal.SIGTERM)
+        assert await terminal.end() == 0
 
 
 @pytest.mark.parametrize(
@@ -156,7 +151,8 @@ async def test_check_names_what_it_looked_at(tmp_path: Path) -> None:
 
 
 async def test_migrate_without_its_server_is_3(unused_tcp_port: int) -> None:
-    secret = {"HORAE_DATABASE_URL": f"mysql://me:hunter2@127.0.0.1:{unused_tcp_port}/db"}
-    done = await horae("migrate", HORAE_BROKER_URL="amqp://127.0.0.1:1", **secret)
+    address = f"mysql://me:hunter2@127.0.0.1:{unused_tcp_port}/db"
+    done = await horae("migrate", "--check", HORAE_DATABASE_URL=address, HORAE_BROKER_URL="amqp://127.0.0.1:1")
     assert done.code == 3
+    assert len(done.err.splitlines()) == 1
     assert "hunter2" not in done.err + done.out

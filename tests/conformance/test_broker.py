@@ -91,11 +91,24 @@ async def test_an_acked_delivery_never_comes_again(broker: Broker, queue: str) -
         await broker.publisher.publish(queue, [reference()])
         [delivery] = await first.holds(1)
         await delivery.ack()
-        await delivery.ack()
     await broker.publisher.publish(queue, [marker])
     async with consuming(broker, queue, inbox=second):
         await second.holds(1)
     assert second.references == [marker]
+
+
+async def test_a_second_ack_does_nothing(broker: Broker, queue: str) -> None:
+    sent, inbox = references(4), Inbox()
+    async with consuming(broker, queue, inbox=inbox, prefetch=2):
+        for one in sent:
+            await broker.publisher.publish(queue, [one])
+        await inbox.holds(2)
+        for _ in range(3):
+            await inbox.deliveries[0].ack()
+        await inbox.holds(3)
+        await inbox.deliveries[1].ack()
+        await inbox.holds(4)
+    assert inbox.references == sent
 
 
 async def test_unacked_deliveries_come_again_when_their_consumer_is_gone(broker: Broker, queue: str) -> None:

@@ -64,11 +64,16 @@ async def check_text(body: Unchecked[Any]) -> int:
 
 async def check_census(census: Census, text: bytes, levels: int) -> None:
     """As `check_text`, with the values counted already; `levels` is how deep the text may be nested as a whole."""
-    if census.agrees_with(text):
-        return
-    fault = first_fault(text, levels) if len(text) <= BODY_BYTES else await asyncio.to_thread(first_fault, text, levels)
+    if len(text) <= BODY_BYTES:
+        fault = _fault(census, text, levels)
+    else:
+        fault = await asyncio.to_thread(_fault, census, text, levels)
     if fault is not None:
         raise InvalidInput([fault])
+
+
+def _fault(census: Census, text: bytes, levels: int) -> FieldError | None:
+    return None if census.agrees_with(text) else first_fault(text, levels)
 
 
 async def refuse_body(request: web.Request) -> None:

@@ -22,7 +22,7 @@ from horae.domain.job import NewJob
 from horae.store.base import RequestKey, Submitted
 
 KEY_HEADER = "Idempotency-Key"
-AT_A_TIME = 50
+AT_A_TIME = 10
 """jobs of a bulk that are checked before others get their turn"""
 
 

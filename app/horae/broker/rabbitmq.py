@@ -6,15 +6,20 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 
+import structlog
 from aio_pika.abc import AbstractConnection
 
 from horae.broker.amqp import close, connect, losses_as
 from horae.broker.base import Receive
-from horae.broker.rabbitmq_consumer import Probes, RabbitConsumer, Subscription
+from horae.broker.message import MalformedDelivery
+from horae.broker.rabbitmq_consumer import Probes, RabbitConsumer
 from horae.broker.rabbitmq_publisher import RabbitPublisher
+from horae.broker.rabbitmq_tap import Subscription
 from horae.broker.topology import declare_delivery, declare_levels
 from horae.domain.errors import BrokerUnavailable
 from horae.runtime.clock import Clock
+
+log = structlog.get_logger(__name__)
 
 CHECK_SECONDS = 30.0
 """RabbitMQ may take a second for each queue that is new"""
@@ -31,6 +36,7 @@ class RabbitBroker:
         self._url = url
         self._clock = clock
         self._count_malformed = count_malformed
+        self._malformed = 0
         self._publisher = RabbitPublisher(url, clock)
 
     @property
@@ -40,9 +46,8 @@ class RabbitBroker:
 
     def consumer(self, queues: Sequence[str], receive: Receive, prefetch: int) -> RabbitConsumer:
         """A consumer of these queues that holds at most `prefetch` unacked deliveries of each."""
-        subscription = Subscription(tuple(queues), receive, prefetch)
-        probes = Probes(self._publisher.probe)
-        return RabbitConsumer(self._url, self._clock, subscription, probes, self._count_malformed)
+        subscription = Subscription(receive, prefetch, self._tell_of_malformed)
+        return RabbitConsumer(self._url, self._clock, queues, subscription, Probes(self._publisher.probe))
 
     async def check(self) -> None:
         """Connects, asks for the version, and declares everything but the queues of jobs.
@@ -63,6 +68,13 @@ class RabbitBroker:
     async def close(self) -> None:
         """Ends publishing. Consumers end with their `run`."""
         await self._publisher.close()
+
+    def _tell_of_malformed(self, queue: str, fault: MalformedDelivery) -> None:
+        self._malformed += 1
+        self._count_malformed(queue)
+        # The 1st, 2nd, 4th, 8th: whoever sends them shall not fill the disk.
+        if self._malformed.bit_count() == 1:
+            log.warning("broker.malformed", queue=queue, reason=str(fault), count=self._malformed)
 
 
 def _refuse_old(connection: AbstractConnection) -> None:

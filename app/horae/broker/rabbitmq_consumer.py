@@ -14,7 +14,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import structlog
@@ -22,21 +21,16 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.abc import DeliveredMessage
 
 from horae.broker import topology
-from horae.broker.amqp import close, connect, losses_as
-from horae.broker.base import Receive
-from horae.broker.message import MalformedDelivery, decode
+from horae.broker.amqp import CLOSE_SECONDS, close, connect, losses_as
+from horae.broker.rabbitmq_tap import OPEN_SECONDS, Subscription, Tap
 from horae.domain.errors import BrokerUnavailable, PublishReturned
-from horae.domain.job import Reference
 from horae.runtime.clock import Clock
 from horae.runtime.duty import pause_after
 
 log = structlog.get_logger(__name__)
 
-OPEN_SECONDS = 10.0
-"""for what a connection or a queue needs before its first delivery"""
-
-SETTLE_SECONDS = 5.0
-"""for one ack to be written; it waits only when the connection is stuck"""
+IDLE_SECONDS = 30.0
+"""after so long without a delivery a queue is consumed anew"""
 
 SILENT_PROBES = 3
 """confirmed probes of which none was seen make a connection silent: after 30 s"""
@@ -46,108 +40,11 @@ VAIN_CONNECTIONS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Subscription:
-    """Who wants what: at most `prefetch` unacked deliveries of each queue."""
-
-    queues: Sequence[str]
-    receive: Receive
-    prefetch: int
-
-
-@dataclass(frozen=True, slots=True)
 class Probes:
     """How a message gets to a queue of that very name in RabbitMQ, and how often, in seconds."""
 
     send: Callable[[str], Awaitable[None]]
     every: float = 10.0
-
-
-class RabbitDelivery:
-    """One message of a connection; its ack goes there or nowhere."""
-
-    __slots__ = ("_message", "queue", "references")
-
-    def __init__(self, queue: str, references: Sequence[Reference], message: DeliveredMessage) -> None:
-        self.queue = queue
-        self.references = references
-        self._message = message
-
-    async def ack(self) -> None:
-        """Best effort: over a lost connection the broker delivers it again, as stale."""
-        await _acked(self._message)
-
-
-async def _acked(message: DeliveredMessage) -> None:
-    await _settled(message.channel.basic_ack(_tag(message), wait=False))
-
-
-async def _requeued(message: DeliveredMessage) -> None:
-    await _settled(message.channel.basic_nack(_tag(message), requeue=True, wait=False))
-
-
-def _tag(message: DeliveredMessage) -> int:
-    return message.delivery_tag or 0
-
-
-async def _settled(frame: Awaitable[None]) -> None:
-    try:
-        with losses_as(BrokerUnavailable, "ack"):
-            async with asyncio.timeout(SETTLE_SECONDS):
-                await frame
-    except BrokerUnavailable as loss:
-        log.debug("broker.ack_lost", error=str(loss))
-
-
-Take = Callable[["_Tap", DeliveredMessage], Awaitable[None]]
-
-
-class _Tap:
-    """One queue over one connection, from the opening of its channel to its end."""
-
-    def __init__(self, queue: str) -> None:
-        self.queue = queue
-        self.tried = False
-        self.ended = asyncio.Event()
-        self.quiet = asyncio.Event()
-        """set when the broker knows that nothing shall come any more"""
-        self._opening = asyncio.Lock()
-        # Never closed while the connection lives: an ack that follows the end of its channel ends the connection.
-        self._channel: AbstractChannel | None = None
-        self._tag: str | None = None
-
-    @property
-    def consuming(self) -> bool:
-        return self._tag is not None and not self.ended.is_set()
-
-    async def open(self, connection: AbstractConnection, prefetch: int, take: Take) -> None:
-        try:
-            with losses_as(BrokerUnavailable, f"can't consume queue {self.queue!r}"):
-                async with self._opening, asyncio.timeout(OPEN_SECONDS):
-                    channel = self._channel = await connection.channel(publisher_confirms=False)
-                    await topology.declare_work_queue(channel, self.queue)
-                    await channel.set_qos(prefetch_count=prefetch)
-                    await self._consume(channel, take)
-        finally:
-            self.tried = True
-
-    async def _consume(self, channel: AbstractChannel, take: Take) -> None:
-        frames = await channel.get_underlay_channel()
-        frames.on_consumer_cancel_callbacks.add(lambda _frame: self.ended.set())
-        channel.close_callbacks.add(lambda _channel, _error: self.ended.set())
-        answer = await frames.basic_consume(topology.work_queue(self.queue), partial(take, self))
-        self._tag = answer.consumer_tag
-
-    async def stop(self) -> None:
-        try:
-            async with self._opening:
-                if self._channel is not None and self._tag is not None:
-                    frames = await self._channel.get_underlay_channel()
-                    with losses_as(BrokerUnavailable, "stop"):
-                        await frames.basic_cancel(self._tag, timeout=SETTLE_SECONDS)
-        except BrokerUnavailable as loss:
-            log.debug("broker.stopped_badly", queue=self.queue, error=str(loss))
-        finally:
-            self.quiet.set()
 
 
 class _Session:
@@ -159,7 +56,7 @@ class _Session:
         self.reason = ""
         self.seen = False
         self.silent = False
-        self.taps: dict[str, _Tap] = {}
+        self.taps: dict[str, Tap] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._unseen = 0
         self._probe_queue = ""
@@ -183,18 +80,20 @@ class _Session:
                 await frames.basic_consume(self._probe_queue, self._see_probe, no_ack=True)
 
     def keep(self, keeper: Coroutine[Any, Any, None]) -> None:
-        """Runs it as long as the connection lives."""
+        """Runs it as long as the connection lives; a fault of it ends the connection."""
         task = asyncio.create_task(keeper)
         self._keepers.append(task)
-        task.add_done_callback(lambda task: None if task.cancelled() or not task.exception() else self.lose("a fault"))
+        task.add_done_callback(lambda task: task.cancelled() or self.lose(f"{task.get_coro()} has ended"))
 
     async def end(self) -> None:
         """Closes the connection. Raises what a keeper has raised."""
         for keeper in self._keepers:
             keeper.cancel()
-        await asyncio.wait([*self._keepers, asyncio.create_task(close(self.connection))])
+        # Side by side: a keeper that is stuck in the connection comes free when that is closed.
+        closing = asyncio.create_task(close(self.connection))
+        await asyncio.wait([closing, *self._keepers], timeout=2 * CLOSE_SECONDS)
         for keeper in self._keepers:
-            if not keeper.cancelled():
+            if keeper.done() and not keeper.cancelled():
                 keeper.result()
 
     def lose(self, reason: str) -> None:
@@ -223,27 +122,20 @@ class _Session:
 
 
 class RabbitConsumer:
-    """Receives deliveries of some queues until it is stopped; `count_malformed` is told the queue of each bad one."""
+    """Receives deliveries of some queues until it is stopped."""
 
     def __init__(
-        self,
-        url: str,
-        clock: Clock,
-        subscription: Subscription,
-        probes: Probes,
-        count_malformed: Callable[[str], None],
+        self, url: str, clock: Clock, queues: Sequence[str], subscription: Subscription, probes: Probes
     ) -> None:
         self._url = url
         self._clock = clock
-        self._wanted = subscription
-        self._queues = list(subscription.queues)
+        self._queues = list(queues)
+        self._subscription = subscription
         self._probes = probes
-        self._count_malformed = count_malformed
         self._session: _Session | None = None
         self._stopped = asyncio.Event()
         self._failures = 0
         self._vain = 0
-        self._malformed = 0
 
     @property
     def connected(self) -> bool:
@@ -319,35 +211,17 @@ class RabbitConsumer:
     async def _keep_open(self, session: _Session, queue: str) -> None:
         failures = 0
         while not self._stopped.is_set():
-            tap = session.taps[queue] = _Tap(queue)
+            tap = session.taps[queue] = Tap(queue, self._subscription)
             try:
-                await tap.open(session.connection, self._wanted.prefetch, self._take)
+                await tap.open(session.connection)
                 log.info("broker.consuming", queue=queue)
-                await tap.ended.wait()
-                failures, reason = 0, "the broker ended it"
+                failures = 0
+                while not await self._clock.wait(tap.ended, IDLE_SECONDS):
+                    await tap.renew()
+                reason = "the broker ended it"
             except BrokerUnavailable as failure:
-                failures, reason = failures + 1, str(failure)
+                failures += 1
+                reason = str(failure)
             if not await self._clock.wait(session.lost, pause_after(failures)):
                 log.warning("broker.queue_lost", queue=queue, reason=reason)
-
-    async def _take(self, tap: _Tap, message: DeliveredMessage) -> None:
-        """Called for each message, in a task that dies with the channel."""
-        if self._stopped.is_set():
-            # Before the broker knows of our end it would give the message straight back to us.
-            await tap.quiet.wait()
-            await _requeued(message)
-            return
-        try:
-            references = decode(message.body)
-        except MalformedDelivery as fault:
-            self._tell_of_malformed(tap.queue, fault)
-            await _acked(message)
-        else:
-            self._wanted.receive(RabbitDelivery(tap.queue, references, message))
-
-    def _tell_of_malformed(self, queue: str, fault: MalformedDelivery) -> None:
-        self._malformed += 1
-        self._count_malformed(queue)
-        # The 1st, 2nd, 4th, 8th: whoever sends them shall not fill the disk.
-        if self._malformed.bit_count() == 1:
-            log.warning("broker.malformed", queue=queue, reason=str(fault), count=self._malformed)
+        await session.lost.wait()

@@ -9,7 +9,6 @@ import click
 from rich.text import Text
 
 import horae
-from horae.bootstrap import serve as serve_until_stopped
 from horae.cli.commands import Command
 from horae.cli.output import console
 from horae.cli.params import F
@@ -62,7 +61,14 @@ def serve(**flags: Any) -> None:
     gives back at once.
     """
     settings = read_settings(flags)
-    raise click.exceptions.Exit(run(serve_until_stopped(settings, partial(_greet, settings))))
+    raise click.exceptions.Exit(run(_serve(settings)))
+
+
+async def _serve(settings: Settings) -> int:
+    # Every role and backend takes its time to import: help and a wrong setting shouldn't wait for them.
+    from horae.bootstrap import serve as serve_until_stopped  # noqa: PLC0415
+
+    return await serve_until_stopped(settings, partial(_greet, settings))
 
 
 def _greet(settings: Settings, url: str | None) -> None:

@@ -44,6 +44,7 @@ class Dispatcher:
         self._publishing: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._rest_until = float("-inf")
+        self._ending = asyncio.Event()
 
     @property
     def resting(self) -> float:
@@ -81,6 +82,9 @@ class Dispatcher:
     def _published(self, task: asyncio.Task[None]) -> None:
         self._publishing.discard(task)
         self._room.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # T12 finds the jobs.
+            log.error("dispatch.failed", error=repr(error), exc_info=error)
 
     async def _publish(self, queue: str, references: Sequence[Reference], until: float) -> None:
         """Until it is confirmed, refused, or the lease is over."""
@@ -91,9 +95,8 @@ class Dispatcher:
             except PublishUnknown as error:
                 log.warning("dispatch.unconfirmed", queue=queue, jobs=len(references), error=str(error))
                 self._rest_until = self._clock.monotonic() + REST
-                if self._clock.monotonic() + AGAIN >= until:
+                if self._clock.monotonic() + AGAIN >= until or await self._clock.wait(self._ending, AGAIN):
                     return
-                await asyncio.sleep(AGAIN)
             except BrokerUnavailable as error:
                 level = log.error if isinstance(error, PublishReturned) else log.warning
                 level("dispatch.refused", queue=queue, jobs=len(references), error=str(error))
@@ -108,6 +111,7 @@ class Dispatcher:
             log.warning("dispatch.not_taken_back", jobs=len(references), error=str(error))
 
     async def settle(self) -> None:
-        """Waits until everything claimed is published, taken back or left to its lease."""
+        """Waits until everything claimed is published, taken back or left to its lease; nothing is tried twice now."""
+        self._ending.set()
         while self._publishing:
             await asyncio.wait(self._publishing)

@@ -2,15 +2,18 @@
 
 Only what live workers can start within about a second is QUEUED, so that priority, pause and cancel act at once however
 long the backlog is. The target for a queue is its share of the free slots of the workers that serve it, plus what they
-start of it in a second. Room is dealt in turn to the namespaces that have due jobs, critical jobs first within each;
-every eighth share goes to the lane that has waited longest, so that no lane starves.
+start of it in a second. Room is dealt like cards: every eighth share goes to the lane that has waited longest, so that
+no lane starves, the others in turn to the namespaces that have due jobs, critical jobs first within each.
+
+Each queue goes on where its last round ended. Counting rounds instead would let a pattern in time (a claim, a full
+window, a claim, …) meet the same namespace at every claim.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from horae.domain.job import Lane
@@ -48,15 +51,16 @@ class Plan:
     full: frozenset[str]
 
 
-def plan(survey: Survey, turn: int) -> Plan:
-    """Deals the room of every queue; `turn` rises with each round and rotates who comes first."""
+def plan(survey: Survey, dealt: Mapping[str, int]) -> Plan:
+    """Deals the room of every queue; `dealt` says how many shares of each were dealt before."""
     by_queue: defaultdict[str, list[DueLane]] = defaultdict(list)
     for due in survey.lanes:
         by_queue[due.lane.queue].append(due)
     targets = window(survey.workers, by_queue.keys())
     rooms = {queue: room(target, survey.queued.get(queue, 0)) for queue, target in targets.items()}
-    portions = [portion for queue, count in rooms.items() if count for portion in deal(by_queue[queue], count, turn)]
-    return Plan(tuple(portions), frozenset(queue for queue, count in rooms.items() if not count))
+    hands = [deal(by_queue[queue], count, dealt.get(queue, 0)) for queue, count in rooms.items() if count]
+    full = frozenset(queue for queue, count in rooms.items() if not count)
+    return Plan(tuple(portion for hand in hands for portion in hand), full)
 
 
 def serves(worker: Capacity, queue: str) -> bool:
@@ -84,26 +88,25 @@ def window(workers: Sequence[Capacity], due: Iterable[str]) -> dict[str, int]:
     return {queue: math.ceil(target) for queue, target in targets.items()}
 
 
-def deal(lanes: Sequence[DueLane], room: int, turn: int) -> list[Portion]:
+def deal(lanes: Sequence[DueLane], room: int, dealt: int) -> list[Portion]:
     """The room of one queue, as portions in the order in which they should be claimed."""
-    for_oldest = shares_of_oldest(room, turn)
-    portions = _in_turn(lanes, room - for_oldest, turn)
+    for_oldest = shares_of_oldest(room, dealt)
+    portions = _in_turn(lanes, room - for_oldest, dealt - dealt // EVERY)
     if for_oldest:
         longest_first = sorted(lanes, key=lambda due: -due.waited)
         portions.append(Portion(tuple(due.lane for due in longest_first), for_oldest))
     return portions
 
 
-def shares_of_oldest(room: int, turn: int) -> int:
-    """Every eighth share; a remainder of less than eight gets it in so many of eight rounds."""
-    whole, rest = divmod(room, EVERY)
-    return whole + (1 if (turn * rest) % EVERY + rest > EVERY else 0)
+def shares_of_oldest(room: int, dealt: int) -> int:
+    """How many of the next `room` shares are an eighth one, counted from the first of all."""
+    return (dealt + room) // EVERY - dealt // EVERY
 
 
-def _in_turn(lanes: Sequence[DueLane], room: int, turn: int) -> list[Portion]:
+def _in_turn(lanes: Sequence[DueLane], room: int, dealt: int) -> list[Portion]:
     """One portion for each namespace, as equal as can be; what one doesn't need falls to the next round."""
     namespaces = sorted({due.lane.namespace for due in lanes})
-    first = turn % len(namespaces)
+    first = dealt % len(namespaces)
     rotated = namespaces[first:] + namespaces[:first]
     each, more = divmod(room, len(rotated))
     shares = {name: each + (1 if place < more else 0) for place, name in enumerate(rotated)}

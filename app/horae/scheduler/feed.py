@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from horae.dispatch.claim import Dispatcher
-from horae.dispatch.window import plan
+from horae.dispatch.window import Plan, plan
 from horae.signals.base import Signals
 from horae.store.base import DispatchStore, Survey
 
 SAFETY_POLL = 5.0
 """seconds between two looks when hints arrive, and a fifth of that when they may be lost"""
 SHORTEST_LOOK, LONGEST_LOOK = 0.02, 1.0
-"""seconds until the next look when the window is full: doubling from the one to the other"""
+"""seconds until the next look when the window is full, or a due job is locked: doubling from the one to the other"""
 
 
 class Feed:
@@ -25,7 +26,7 @@ class Feed:
         self._store = store
         self._dispatcher = dispatcher
         self._signals = signals
-        self._turn = 0
+        self._dealt: Counter[str] = Counter()
         self._look = SHORTEST_LOOK
 
     async def run_once(self) -> float:
@@ -33,20 +34,28 @@ class Feed:
         if resting := self._dispatcher.resting:
             return resting
         survey = await self._store.survey()
-        self._turn += 1
-        todo = plan(survey, self._turn)
-        claimed = 0
-        for portion in todo.portions:
-            claimed += await self._dispatcher.dispatch(portion, survey.workers)
-        if claimed:
+        todo = plan(survey, self._dealt)
+        if await self._dispatch(todo, survey):
             # There may be more: a lane was longer than its share, or a namespace didn't need all of its.
             self._look = SHORTEST_LOOK
             return 0.0
-        return self._pause(survey, full=bool(todo.full))
+        return self._pause(todo, survey.next_due)
 
-    def _pause(self, survey: Survey, full: bool) -> float:
-        poll = SAFETY_POLL if self._signals.reliable else SAFETY_POLL / 5
-        if full:
+    async def _dispatch(self, todo: Plan, survey: Survey) -> int:
+        claimed = 0
+        for portion in todo.portions:
+            self._dealt[portion.queue] += portion.count
+            claimed += await self._dispatcher.dispatch(portion, survey.workers)
+        return claimed
+
+    def _pause(self, todo: Plan, next_due: float | None) -> float:
+        waits = [SAFETY_POLL if self._signals.reliable else SAFETY_POLL / 5]
+        if next_due is not None:
+            waits.append(next_due)
+        if todo.full or todo.portions:
+            # Due, and not to be had: no room, or locked for the moment by somebody else.
+            waits.append(max(self._look, self._dispatcher.resting))
             self._look = min(self._look * 2, LONGEST_LOOK)
-            poll = min(poll, self._look)
-        return poll if survey.next_due is None else min(poll, survey.next_due)
+        else:
+            self._look = SHORTEST_LOOK
+        return min(waits)

@@ -128,7 +128,7 @@ class RedisSignals:
         while True:
             began = self._clock.monotonic()
             try:
-                await asyncio.create_task(self._session())
+                await self._session()
             except* (RedisError, OSError) as errors:
                 self._tell(str(errors.exceptions[0]))
             except* Exception:
@@ -156,10 +156,13 @@ class RedisSignals:
         async with _client(self._url) as redis, redis.pubsub() as pubsub:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await pubsub.connect()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._receive(pubsub))
-                tasks.create_task(self._send(redis, pubsub))
-                tasks.create_task(self._prove())
+            await asyncio.create_task(self._talk(redis, pubsub))
+
+    async def _talk(self, redis: Redis, pubsub: PubSub) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._receive(pubsub))
+            tasks.create_task(self._send(redis, pubsub))
+            tasks.create_task(self._prove())
 
     async def _send(self, redis: Redis, pubsub: PubSub) -> None:
         while True:
@@ -238,8 +241,8 @@ class RedisSignals:
 
 
 def _end_if_cancelled() -> None:
-    # Below Python 3.13 a TaskGroup that is cancelled forgets it when one of its tasks fails at the same moment, and
-    # leaves its task a wrong count of cancellations. Hence the session has a task of its own, and our count is right.
+    # A TaskGroup that is cancelled while one of its tasks fails forgets it below Python 3.13, and leaves its task with a
+    # wrong count of cancellations; from 3.13 on it cancels the clean-up behind it too. Hence it has a task of its own.
     task = asyncio.current_task()
     if task and task.cancelling():
         raise asyncio.CancelledError

@@ -1,4 +1,4 @@
-"""The process of one isolated attempt: `python -m horae.worker.child FD HANDLERS HTTP_ALLOW`, the job on standard input."""
+"""The process of one isolated attempt: `python -m horae.worker.child FD HANDLERS HTTP_ALLOW`, the job on its stdin."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,6 @@ LARGEST_RESULT = 256 * 1024
 TRUNCATED = '{"truncated":true}'
 LONGEST_MESSAGE, LONGEST_TRACEBACK = 4_000, 32_000
 
-Call = Callable[[], Awaitable[Any]]
 
 
 class TimedOut(Exception):
@@ -108,7 +107,7 @@ class Executor:
             timer.cancel()
 
     async def _in_thread(self, attempt: Attempt, handler: Handler, arguments: dict[str, Any], slot: Slot) -> Any:
-        """A thread can't be ended from outside: the attempt ends on time, its slot stays taken until the thread does."""
+        """A thread can't be ended from outside: the attempt ends on time, its slot is taken until the thread does."""
         loop = asyncio.get_running_loop()
         context = attempt.entry.context = ThreadJobContext(JobFacts.of(attempt.run), attempt.reporter, loop)
         future = in_thread(lambda: handler.function(context, **arguments), f"job-{attempt.run.id}")

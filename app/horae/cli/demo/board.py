@@ -14,7 +14,7 @@ from horae.cli.demo.script import Act
 from horae.cli.follow import FRAMES_PER_SECOND, LiveJob, line_grid, plain_line
 from horae.client import Job, State
 
-_WIDE = 100
+_WIDE = 110
 
 
 class Board:
