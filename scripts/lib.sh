@@ -8,24 +8,30 @@ cd "$root"
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-# ensure_venv: .venv with the locked packages and this checkout in it; does nothing when it is up to date.
+# ensure_venv [run]: .venv with the locked packages and this checkout in it; does nothing when it is up to date.
+# `run`: those of the run time are enough; with everything in place that does too.
 ensure_venv() {
-    [ -s tests/requirements.lock ] || die "tests/requirements.lock is missing: run scripts/lock"
+    local lock=tests/requirements.lock
+    [ "${1:-}" != run ] || _venv_is "$(_venv_wanted $lock)" || lock=deploy/requirements.lock
+    [ -s $lock ] || die "$lock is missing: run scripts/lock"
     local wanted
-    wanted="$root $(cat tests/requirements.lock pyproject.toml | sha256sum)"
+    wanted=$(_venv_wanted $lock)
     _venv_is "$wanted" && return
     exec 9<pyproject.toml
     flock 9 # two scripts may be started at once
     if ! _venv_is "$wanted"; then
         _venv_usable || _create_venv
-        say "installing tests/requirements.lock into .venv"
+        say "installing $lock into .venv"
         rm -f .venv/installed
-        _pip --require-hashes -r tests/requirements.lock
-        _pip --no-deps --no-build-isolation -e .
+        _pip --require-hashes -r $lock
+        # The test lock holds the build backend too; without it pip fetches the pinned one.
+        if [ $lock = tests/requirements.lock ]; then _pip --no-deps --no-build-isolation -e .; else _pip --no-deps -e .; fi
         printf '%s\n' "$wanted" >.venv/installed
     fi
     exec 9<&-
 }
+
+_venv_wanted() { printf '%s %s %s' "$root" "$1" "$(cat "$1" pyproject.toml | sha256sum)"; }
 
 _venv_is() { [ -x .venv/bin/python ] && [ -r .venv/installed ] && [ "$(<.venv/installed)" = "$1" ]; }
 

@@ -19,10 +19,17 @@ from horae.api.body import BODY_BYTES
 from horae.api.context import ApiDeps
 from horae.api.service import Api
 from horae.domain.errors import SettingsError
+from horae.store.sql import Stores
 from tests.api.asking import JOBS, Client, answer_of, fields_of, get, problem_of, send, submit
 from tests.support.waiting import eventually
 
 JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def stores(sqlite_stores: Stores) -> Stores:
+    """What is tested here is the same over any database."""
+    return sqlite_stores
 
 
 @asynccontextmanager
@@ -79,6 +86,13 @@ async def test_the_wrong_method_is_told_the_right_ones(client: Client) -> None:
     response = await client.put(JOBS)
     assert problem_of(await answer_of(response, 405)) == "method-not-allowed"
     assert response.headers["Allow"] == "GET,HEAD,POST"
+
+
+@pytest.mark.parametrize("name", ["bulk", "actions"])
+async def test_a_fixed_address_is_no_job(client: Client, name: str) -> None:
+    for method in ("GET", "PATCH", "DELETE"):
+        response = await client.request(method, f"{JOBS}/{name}")
+        assert (response.status, response.headers["Allow"]) == (405, "POST")
 
 
 async def test_what_can_be_read_can_be_asked_for_by_head(client: Client) -> None:
@@ -201,6 +215,20 @@ async def test_a_fault_of_ours_tells_the_client_nothing_but_its_id(
     assert "secret" not in str(problem)
     failed = next(line for line in logs if line["event"] == "api.failed")
     assert str(failed["exc_info"]) == "secret of line 42"
+
+
+async def test_while_something_is_missing_a_fault_is_no_fault_of_the_code(
+    client: Client, deps: ApiDeps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_such_table(*_: object) -> None:
+        raise RuntimeError("secret: table jobs doesn't exist")
+
+    monkeypatch.setattr(deps.jobs, "page", no_such_table)
+    deps.readiness.require("schema", lambda: "secret: behind")
+    response = await client.get(JOBS)
+    problem = await answer_of(response, 503)
+    assert (problem_of(problem), response.headers["Retry-After"]) == ("not-ready", "1")
+    assert "secret" not in str(problem)
 
 
 @pytest.mark.parametrize(("path", "level"), [(JOBS, "debug"), (f"{JOBS}/7", "info")])

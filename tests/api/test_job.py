@@ -24,7 +24,7 @@ async def patch(client: Client, id_: str, version: object, status: int = 200, **
 # ------------------------------------------------------------------------------------------------------------ reading
 
 
-@pytest.mark.parametrize("id_", [NOBODY, "7", "bulk", "actions", NOBODY.upper(), f"{NOBODY}x", "%00", "..%2f..%2fetc"])
+@pytest.mark.parametrize("id_", [NOBODY, "7", "bulks", NOBODY.upper(), f"{NOBODY}x", "%00", "..%2f..%2fetc"])
 async def test_what_is_not_there_is_404(client: Client, id_: str) -> None:
     assert problem_of(await get(client, f"{JOBS}/{id_}", 404)) == "not-found"
 

@@ -118,6 +118,8 @@ async def test_q_finds_ids_handlers_tags_and_errors(client: Client, scene: Scene
         ("created_after=2026-01-31T09:30:00+02:00", "created_after"),
         ("created_before=1767225600", "created_before"),
         ("q=", "q"),
+        ("q=%20%20", "q"),
+        ("q=a%09b", "q"),
         ("q=" + "x" * 201, "q"),
         ("q=%ff%fe", "q"),
         ("cursor=nonsense", "cursor"),

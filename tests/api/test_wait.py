@@ -110,7 +110,7 @@ async def test_those_who_wait_are_answered_when_the_api_stops(client: Client) ->
             assert (await task)["state"] == "PENDING"
 
 
-@pytest.mark.parametrize("wait", ["-1", "61", "x", "", "1e1", "NaN", "inf", "5&wait=6"])
+@pytest.mark.parametrize("wait", ["-1", "61", "x", "", "1e2", "-0.1", ".5", "5.", "NaN", "inf", "5&wait=6"])
 async def test_a_wrong_time_to_wait_is_refused(client: Client, wait: str) -> None:
     job = await submit(client)
     assert set(fields_of(await get(client, f"{JOBS}/{job['id']}?wait={wait}", 422))) == {"wait"}

@@ -19,15 +19,25 @@ from aiormq import spec
 from aiormq.abc import AbstractChannel as Frames
 from aiormq.abc import ChannelFrame
 
-from horae.broker import rabbitmq_consumer, topology
+from horae.broker import rabbitmq_consumer, rabbitmq_publisher, rabbitmq_tap, topology
 from horae.broker.message import MalformedDelivery, encode
 from horae.broker.rabbitmq import RabbitBroker
 from horae.broker.rabbitmq_consumer import VAIN_CONNECTIONS, Probes, RabbitConsumer
 from horae.broker.rabbitmq_tap import Subscription
-from horae.domain.errors import BrokerUnavailable, PublishReturned
+from horae.domain.errors import BrokerUnavailable, PublishReturned, PublishUnknown
 from horae.runtime.clock import SystemClock
 from tests.support.blackhole import BlackHole
-from tests.support.brokers import Inbox, consuming, depth, queue_name, raw_channel, reference, references, running
+from tests.support.brokers import (
+    Inbox,
+    RabbitControl,
+    consuming,
+    depth,
+    queue_name,
+    raw_channel,
+    reference,
+    references,
+    running,
+)
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.service
@@ -171,7 +181,7 @@ async def test_a_queue_that_is_declared_again_in_the_same_instant_is_consumed_ag
 async def test_consuming_an_idle_queue_anew_loses_and_doubles_nothing(
     rabbit: RabbitBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rabbitmq_consumer, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(rabbitmq_consumer, "IDLE_SECONDS", 0.001)
     queue, inbox, sent = queue_name(), Inbox(acks=True), references(1000)
     async with consuming(rabbit, queue, inbox=inbox, prefetch=2):
         for one in sent:
@@ -280,13 +290,36 @@ async def test_a_queue_that_cannot_be_consumed_holds_up_no_other(vhost: str, rab
     assert [delivery.queue for delivery in inbox.deliveries] == [fine, sick]
 
 
+async def test_a_queue_that_never_answers_holds_up_no_other(
+    vhost: str, rabbit: RabbitBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbitmq_tap, "OPEN_SECONDS", 0.5)
+    monkeypatch.setattr(rabbitmq_publisher, "PUBLISH_SECONDS", 1.0)
+    sick, fine, inbox, control = queue_name(), queue_name(), Inbox(acks=True), RabbitControl.of_this_run()
+    for queue in (sick, fine):
+        await rabbit.publisher.publish(queue, [reference()])
+    leader = f'list_to_atom("{vhost.rpartition("/")[2]}_{topology.work_queue(sick)}")'
+    await control("eval", f"sys:suspend({leader}).")
+    async with consuming(rabbit, sick, fine, inbox=inbox):
+        ends = await asyncio.gather(
+            *(rabbit.publisher.publish(queue, [reference()]) for queue in (sick, fine)), return_exceptions=True
+        )
+        assert isinstance(ends[0], PublishUnknown)
+        assert ends[1] is None
+        await rabbit.publisher.publish(fine, [reference()])
+        await inbox.holds(3)
+        assert {delivery.queue for delivery in inbox.deliveries} == {fine}
+        await control("eval", f"sys:resume({leader}).")
+        await eventually(lambda: sick in {delivery.queue for delivery in inbox.deliveries}, seconds=30)
+
+
 async def test_a_consumer_of_nothing_but_sick_queues_is_not_connected(vhost: str, rabbit: RabbitBroker) -> None:
     sick = queue_name()
     async with raw_channel(vhost) as channel:
         await channel.declare_queue(topology.work_queue(sick), durable=True)
     consumer = rabbit.consumer([sick], Inbox(), 1)
     run = asyncio.create_task(consumer.run())
-    await eventually(lambda: consumer._session is not None and consumer._session.taps[sick].tried)
+    await eventually(lambda: consumer._session is not None and sick in consumer._session.consumed)
     assert not consumer.connected
     async with raw_channel(vhost) as channel:
         await channel.queue_delete(topology.work_queue(sick))

@@ -83,11 +83,14 @@ async def test_a_killed_broker_loses_no_confirmed_message_and_is_found_again(
 ) -> None:
     queue, idle, inbox, untouched = queue_name(), queue_name(), Inbox(), Inbox()
     loop = asyncio.get_running_loop()
-    held, kept, delayed, last = reference(), reference(), references(20), reference()
+    held, kept, settled, delayed, last = reference(), reference(), reference(), references(20), reference()
     async with consuming(broker, queue, inbox=inbox, prefetch=30) as consumer:
         await broker.publisher.publish(queue, [held])
         [unacked] = await inbox.holds(1)
         await broker.publisher.publish(idle, [kept])
+        # RabbitMQ never finds a leader again for a queue that was declared within half a second before it was killed.
+        await broker.publisher.publish_later(queue, settled, 2)
+        await inbox.holds(2)
         began = loop.time()
         await asyncio.gather(*(broker.publisher.publish_later(queue, one, 12) for one in delayed))
         await server.services("kill", "mq")

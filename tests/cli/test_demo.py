@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from horae.cli.demo.command import _judged
 from horae.cli.demo.script import Act, acts
+from horae.cli.output import console
 from horae.client import Job, State
 from horae.client.model import read
 from tests.cli.processes import ended, on_terminal, start
@@ -44,3 +46,10 @@ def test_an_unexpected_end_is_seen() -> None:
     assert not act.as_expected(read(Job, job(state="SUCCESS", attempt=2)))
     assert not act.as_expected(read(Job, job(state="FAILED", attempt=3)))
     assert Act("is cancelled", "sleep", ends=State.CANCELLED).as_expected(read(Job, job(state="CANCELLED")))
+
+
+def test_it_says_which_job_did_not_end_as_it_should(capsys: pytest.CaptureFixture[str]) -> None:
+    program = [Act("runs", "echo"), Act("is cancelled", "sleep", ends=State.CANCELLED)]
+    ends = [read(Job, job(state="SUCCESS")), read(Job, job(state="RUNNING"))]
+    assert _judged(program, ends, 9.5, console()) is False
+    assert capsys.readouterr().out == "“is cancelled” should have ended CANCELLED\n"

@@ -30,11 +30,7 @@ async def test_a_job_by_command_line_alone(url: str) -> None:
     [
         (("job", "submit", "noop", "--wait"), 0),
         (("job", "submit", "fail", "-p", '{"times": 1}', "--max-retries", "0", "--wait"), 1),
-        (("job", "submit", "no-such-handler"), 1),
         (("job", "submit", "noop", "--priority", "urgent"), 2),
-        (("job", "cancel"), 2),
-        (("no-such-command",), 2),
-        (("queue", "list"), 0),
         (("worker", "list"), 0),
     ],
     ids=str,
@@ -100,12 +96,9 @@ async def test_serve_greets_a_terminal_and_drains_on_sigterm(tmp_path: Path, unu
 @pytest.mark.parametrize(
     ("flags", "settings", "named"),
     [
-        (("--lease-seconds", "0"), {}, "HORAE_LEASE_SECONDS"),
-        (("--role", "cook"), {}, "HORAE_ROLE"),
+        (("--port", "-1"), {"HORAE_PORT": "8080"}, "HORAE_PORT"),
         (("--handlers", "no.such.module"), {}, "HORAE_HANDLERS"),
-        ((), {"HORAE_CONCURRENCY": "many"}, "HORAE_CONCURRENCY"),
         ((), {"HORAE_DATABASE_URL": "postgres://me:hunter2@host/db"}, "HORAE_DATABASE_URL"),
-        (("--host", "0.0.0.0"), {}, "HORAE_HOST"),
     ],
     ids=str,
 )
@@ -119,12 +112,6 @@ async def test_a_wrong_setting_is_one_line_that_names_it(
     assert "hunter2" not in done.err
 
 
-async def test_a_flag_wins_over_the_environment(tmp_path: Path) -> None:
-    done = await horae("serve", "--port", "-1", HORAE_PORT="8080", HORAE_DATABASE_URL=database(tmp_path))
-    assert done.code == 2
-    assert "HORAE_PORT" in done.err
-
-
 async def test_migrate_says_what_it_did(tmp_path: Path) -> None:
     settings = {"HORAE_DATABASE_URL": database(tmp_path)}
     behind = await horae("migrate", "--check", **settings)
@@ -135,8 +122,6 @@ async def test_migrate_says_what_it_did(tmp_path: Path) -> None:
     assert first.out.startswith("Migrated from an empty database to ")
     again = json.loads((await horae("migrate", "--json", **settings)).out)
     assert again["before"] == again["after"]
-    current = await horae("migrate", "--check", **settings)
-    assert (current.code, current.out) == (0, "The schema is up to date\n")
 
 
 async def test_check_names_what_it_looked_at(tmp_path: Path) -> None:
@@ -144,7 +129,7 @@ async def test_check_names_what_it_looked_at(tmp_path: Path) -> None:
     wrong = await horae("check", **settings)
     assert wrong.code == 1
     assert any(text.startswith("✗ database") and "horae migrate" in text for text in wrong.out.splitlines())
-    await horae("migrate", **settings)
+    assert (await horae("migrate", **settings)).code == 0
     right = await horae("check", **settings)
     assert right.code == 0
     assert [text[:10] for text in right.out.splitlines()] == ["✓ database", "✓ broker  "]

@@ -27,6 +27,7 @@ from horae.client import (
     Unauthorized,
 )
 from horae.client.model import read
+from horae.client.transport import _retry_after
 from tests.client.canned import JOB, Answer, Canned, job, problem
 from tests.support.clock import ManualClock
 
@@ -341,3 +342,30 @@ async def test_a_closed_client_opens_again(canned: Canned, client: Client) -> No
     await client.get(ID)
     await client.close()
     assert (await client.get(ID)).id == ID
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        ("Sun, 01 Mar 2026 12:00:30 GMT", 30.0),
+        ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-1", None),
+    ],
+)
+def test_retry_after_is_a_number_or_a_date(header: str | None, seconds: float | None) -> None:
+    assert _retry_after(header, datetime(2026, 3, 1, 12, tzinfo=UTC)) == seconds
+
+
+async def test_retry_after_is_obeyed(canned: Canned) -> None:
+    canned.will_say(Answer({"title": "later"}, status=503, headers={"Retry-After": "0"}), job())
+    async with Client(canned.url, retries=Retries(base_seconds=0)) as client:
+        assert (await client.get(ID)).id == ID
+    canned.will_say(Answer({"title": "later"}, status=503, headers={"Retry-After": "3600"}))
+    async with Client(canned.url) as client:
+        with pytest.raises(ServerFailed) as caught:
+            await client.get(ID)
+    assert caught.value.problem.retry_after == 3600
+    assert len(canned.asked) == 3

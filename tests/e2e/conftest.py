@@ -11,9 +11,8 @@ import pytest
 from horae.broker.rabbitmq import RabbitBroker
 from horae.runtime.clock import SystemClock
 from tests.e2e.support.installation import Addresses, Installation
+from tests.e2e.support.servers import fresh
 from tests.support.brokers import RabbitControl
-from tests.support.databases import mysql_database, opened
-from tests.support.services import address
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,14 +35,8 @@ async def broker() -> AsyncIterator[str]:
 @pytest.fixture
 async def addresses(mysql_server: str, broker: str) -> AsyncIterator[Addresses]:
     """Real servers, with a migrated database of this test's own."""
-    with mysql_database(mysql_server) as url:
-        yield await _migrated(url, broker)
-
-
-async def _migrated(database: str, broker: str) -> Addresses:
-    async with opened(database, SystemClock()) as stores:
-        await stores.schema.migrate()
-    return Addresses(database, broker, address("HORAE_REDIS_URL"))
+    async with fresh(mysql_server, broker) as made:
+        yield made
 
 
 @pytest.fixture
@@ -58,11 +51,10 @@ async def long_running(
     tmp_path_factory: pytest.TempPathFactory, mysql_server: str, broker: str
 ) -> AsyncIterator[Installation]:
     """One whose api and scheduler run through many tests."""
-    with mysql_database(mysql_server) as url:
-        folder = tmp_path_factory.mktemp("long-running")
-        async with Installation.at(folder, await _migrated(url, broker)) as made:
-            await made.serve("api,scheduler", lease_seconds=3, dispatch_lease_seconds=3)
-            yield made
+    folder = tmp_path_factory.mktemp("long-running")
+    async with fresh(mysql_server, broker) as addresses, Installation.at(folder, addresses) as made:
+        await made.serve("api,scheduler", lease_seconds=3, dispatch_lease_seconds=3)
+        yield made
 
 
 @pytest.fixture

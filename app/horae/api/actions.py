@@ -41,7 +41,7 @@ class _Tally:
 
 @actions.post("/jobs/actions", out=ActionOut, refuses=(COUNT_DIFFERS,))
 async def act(request: web.Request, body: ActionIn) -> web.Response:
-    """Cancel, retry or delete every job that a filter finds.
+    """Act on every job that a filter finds.
 
     The first call counts what the filter finds and answers 409 with the true count if `expected_count` differs. Each
     call handles up to 1,000 jobs, newest first; repeat it with `cursor` set to `next_cursor` until that is null.

@@ -156,7 +156,7 @@ class WorkerOut(Read):
     id: Uuid
     name: str
     state: Literal["ALIVE", "DRAINING", "DEAD"]
-    queues: list[Name]
+    queues: list[Name | Literal["*"]] = Field(description="that it serves; `*` is every queue")
     slots: Count
     running: Count
     rates: dict[str, float]

@@ -34,9 +34,8 @@ def build_app(deps: ApiDeps) -> web.Application:
 
 
 def routes_of(deps: ApiDeps) -> list[Route]:
-    """All routes; fixed paths come before those with a name in them, or `/jobs/actions` would be a job."""
-    routes = [*RESOURCES, *meta_routes(deps.readiness, deps.metrics, RESOURCES)]
-    return sorted(routes, key=lambda route: "{" in route.path)
+    """All routes."""
+    return [*RESOURCES, *meta_routes(deps.readiness, deps.metrics, RESOURCES)]
 
 
 async def _end_waiting(app: web.Application) -> None:

@@ -21,8 +21,10 @@ LONGEST_BACKOFF = 365 * DAY
 SHORTEST_TIMEOUT = 0.001
 MAX_TAGS = 20
 MAX_KEY_BYTES = 255
+MAX_TEXT = 200
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -70,14 +72,18 @@ def check_key(key: str) -> str:
     """
     if not 0 < len(key.encode(errors="replace")) <= MAX_KEY_BYTES:
         raise ValueError(f"should be 1 to {MAX_KEY_BYTES} bytes long in UTF-8")
-    if _CONTROL.search(key):
-        raise ValueError("should not hold control characters")
-    return key
+    return _printable(key)
 
 
 def _whole(value: object) -> object:
     """JSON knows no difference between 3 and 3.0."""
     return int(value) if type(value) is float and value.is_integer() else value
+
+
+def _printable(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("should not hold control characters")
+    return text
 
 
 def _is_uuid(value: str) -> str:
@@ -105,6 +111,9 @@ Key = Annotated[
         {"type": "string", "minLength": 1, "maxLength": MAX_KEY_BYTES, "pattern": r"^[^\u0000-\u001f\u007f]+$"}
     ),
 ]
+Text = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT), AfterValidator(_printable)
+]
 # The bounds before the function: pydantic describes only what stands next to the type.
 Retries = Annotated[int, Field(ge=0, le=100), BeforeValidator(_whole)]
 Count = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
@@ -130,5 +139,5 @@ def whole_number(text: object) -> object:
 
 
 def decimal_number(text: object) -> object:
-    """As `whole_number`, with a fraction."""
-    return float(text) if isinstance(text, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else text
+    """As `whole_number`, with a fraction or an exponent."""
+    return float(text) if isinstance(text, str) and _DECIMAL.fullmatch(text) else text

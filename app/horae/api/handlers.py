@@ -15,7 +15,10 @@ handlers = Routes("handlers")
 
 @handlers.get("/handlers", out=HandlersOut)
 async def list_handlers(request: web.Request, query: ListQuery) -> web.Response:
-    """List the handlers with the schemas of their payloads and their defaults, by name."""
+    """List handlers.
+
+    With the schemas of their payloads and their defaults, by name.
+    """
     catalogue = context_of(request).catalogue
     await catalogue.refresh()
     page, following = page_of(catalogue.all(), lambda info: info.name, query.limit, query.cursor, "handlers")

@@ -78,10 +78,10 @@ async def submit(request: web.Request, body: Unchecked[JobIn]) -> web.Response:
     limit=BULK_BYTES,
 )
 async def submit_bulk(request: web.Request, body: Unchecked[BulkIn]) -> web.Response:
-    """Submit up to 10,000 jobs, all or none.
+    """Submit many jobs at once.
 
-    The header Idempotency-Key covers the whole request. A job whose own key is known is answered with the id of its
-    first submission, in its place. 200 means that nothing was new.
+    Up to 10,000, all or none of them. The header Idempotency-Key covers the whole request. A job whose own key is
+    known is answered with the id of its first submission, in its place. 200 means that nothing was new.
     """
     submitted = await submit_many(context_of(request), request, body)
     return json_response({"ids": submitted.ids}, 201 if any(submitted.fresh) else 200)
@@ -89,7 +89,7 @@ async def submit_bulk(request: web.Request, body: Unchecked[BulkIn]) -> web.Resp
 
 @jobs.get("/jobs", out=JobsOut)
 async def list_jobs(request: web.Request, query: JobQuery) -> web.Response:
-    """List jobs, newest first."""
+    """List jobs, the newest first."""
     where, namespace = query.as_filter(), namespace_of(request)
     scope = list_scope(namespace, where)
     before = None if query.cursor is None else job_position(query.cursor, *scope)
@@ -139,7 +139,10 @@ async def show(request: web.Request, query: WaitQuery) -> web.Response:
 
 @jobs.get("/jobs/{id}/attempts", out=AttemptsOut, refuses=(NOT_FOUND,))
 async def list_attempts(request: web.Request) -> web.Response:
-    """List the ended attempts of a job, oldest first."""
+    """List the attempts of a job.
+
+    Every ended one, the oldest first.
+    """
     context, namespace, id_ = context_of(request), namespace_of(request), _id(request)
     found = await context.deps.jobs.attempts(namespace, id_)
     if not found:
@@ -154,9 +157,9 @@ async def list_attempts(request: web.Request) -> web.Response:
     refuses=(NOT_FOUND, ILLEGAL_MOVE, STALE_VERSION, IF_MATCH_REQUIRED),
 )
 async def edit(request: web.Request, body: JobPatch) -> web.Response:
-    """Change a job that is PENDING.
+    """Change a job.
 
-    Needs `If-Match` with the ETag that the job was read with. Only the fields that are given change.
+    It must be PENDING. Needs `If-Match` with the ETag that the job was read with. Only what is given changes.
     """
     context, namespace, id_ = context_of(request), namespace_of(request), _id(request)
     version = _version(request)
@@ -221,9 +224,9 @@ async def cancel(request: web.Request) -> web.Response:
 
 @jobs.post("/jobs/{id}/retry", answers={200: _ONE}, refuses=(NOT_FOUND, ILLEGAL_MOVE))
 async def retry(request: web.Request) -> web.Response:
-    """Try a job again that is FAILED or CANCELLED.
+    """Try a job again.
 
-    It is PENDING now; `attempt` goes on counting, the failures start at 0.
+    It must be FAILED or CANCELLED, and is PENDING then; `attempt` goes on counting, the failures start at 0.
     """
     context, namespace, id_ = context_of(request), namespace_of(request), _id(request)
     done = await context.deps.jobs.retry(namespace, [id_])

@@ -30,7 +30,7 @@ async def show_docs(_request: web.Request) -> web.Response:
     return _file("docs.html")
 
 
-@docs.get("/docs/{file}", answers={200: Answer(media_type="text/plain")}, refuses=(NOT_FOUND,))
+@docs.get("/docs/{file}", answers={200: Answer(media_type="text/*")}, refuses=(NOT_FOUND,))
 async def show_docs_file(request: web.Request) -> web.Response:
     """Script and style of that page."""
     name = request.match_info["file"]

@@ -10,7 +10,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from horae.api.context import CONTEXT, REQUEST_ID
-from horae.api.problems import problem_of, problem_response
+from horae.api.problems import not_ready, problem_of, problem_response
+from horae.runtime.health import Readiness
 
 log = structlog.get_logger(__name__)
 
@@ -33,17 +34,18 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         response = await handler(request)
     except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the rest
-        response = _answer_to(error, identity)
+        response = _answer_to(error, identity, request.app[CONTEXT].deps.readiness)
     if not response.prepared:
         _add_headers(response, identity)
     _log(request, response, clock.monotonic() - started)
     return response
 
 
-def _answer_to(error: Exception, identity: str) -> web.Response:
+def _answer_to(error: Exception, identity: str, readiness: Readiness) -> web.Response:
     problem = problem_of(error)
     if problem.kind.status == 500:
         log.error("api.failed", exc_info=error)
+        problem = not_ready() if readiness.missing() else problem
     elif problem.kind.status >= 500:
         log.warning("api.unavailable", error=str(error))
     return problem_response(problem, identity)

@@ -26,6 +26,7 @@ from horae.api.fields import (
     Retries,
     States,
     Tags,
+    Text,
     Time,
     Timeout,
     Uuid,
@@ -39,7 +40,6 @@ from horae.store.base import JobFilter
 
 BULK_JOBS = 10_000
 LONGEST_WAIT = 60
-MAX_TEXT = 200
 
 DESCRIBED_BY = "described_by"
 """in the metadata of a schema that takes anything: the model to be shown in its place"""
@@ -134,7 +134,7 @@ class JobWhere(Sent):
     schedule_id: LeftOut[Uuid] = None
     created_after: LeftOut[Time] = Field(None, description="at or after this time")
     created_before: LeftOut[Time] = Field(None, description="before this time")
-    q: LeftOut[Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]] = Field(
+    q: LeftOut[Text] = Field(
         None,
         description="a job id, the start of a handler's name, a tag, or words of the error among the newest 10,000 "
         "jobs that the other filters leave",

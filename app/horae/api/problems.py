@@ -61,6 +61,7 @@ IF_MATCH_REQUIRED = Kind("if-match-required", 428, "The version to change is mis
 INTERNAL = Kind("internal", 500, "Something is wrong here")
 UNAVAILABLE = Kind("unavailable", 503, "A server that is needed doesn't answer")
 OUTCOME_UNKNOWN = Kind("outcome-unknown", 503, "It is not known whether the request was carried out")
+NOT_READY = Kind("not-ready", 503, "This process can't serve yet")
 SCHEMA_BEHIND = Kind("schema-behind", 503, "The database is not ready for this version")
 OVERLOADED = Kind("overloaded", 503, "There are too many connections")
 
@@ -80,6 +81,7 @@ KINDS = (
     INTERNAL,
     UNAVAILABLE,
     OUTCOME_UNKNOWN,
+    NOT_READY,
     SCHEMA_BEHIND,
     OVERLOADED,
 )
@@ -120,6 +122,12 @@ def problem_of(error: BaseException) -> Problem:
             return Problem(INTERNAL, "This is a fault of the server; its log tells more under the id of the request.")
 
 
+def not_ready() -> Problem:
+    """What an unexpected error is to the client while the process lacks what it needs, such as the schema."""
+    later = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return Problem(NOT_READY, "Try again later; /readyz says what is missing.", headers=later)
+
+
 def _refusal(error: Refused) -> Problem:
     match error:
         case InvalidInput():
@@ -133,7 +141,8 @@ def _refusal(error: Refused) -> Problem:
         case StaleVersion():
             return Problem(STALE_VERSION, str(error), headers={"ETag": etag(error.current)})
         case CountDiffers():
-            return Problem(COUNT_DIFFERS, str(error), extra={"count": error.actual})
+            detail = f"The filter finds {error.actual} jobs: to go on, repeat it with that as expected_count."
+            return Problem(COUNT_DIFFERS, detail, extra={"count": error.actual})
         case _:
             return Problem(MALFORMED, str(error))
 

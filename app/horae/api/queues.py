@@ -20,7 +20,10 @@ queues = Routes("queues")
 
 @queues.get("/queues", out=QueuesOut)
 async def list_queues(request: web.Request, query: ListQuery) -> web.Response:
-    """List the queues that hold jobs, are paused or are served by a live worker, by name."""
+    """List queues.
+
+    Those that hold jobs, are paused or are served by a live worker, by name.
+    """
     namespace = namespace_of(request)
     found = await context_of(request).deps.queues.queues(namespace)
     page, following = page_of(found, lambda queue: queue.name, query.limit, query.cursor, "queues", namespace)
@@ -29,7 +32,10 @@ async def list_queues(request: web.Request, query: ListQuery) -> web.Response:
 
 @queues.post("/queues/{name}/pause", out=QueueOut)
 async def pause(request: web.Request) -> web.Response:
-    """Pause a queue: none of its jobs starts until it is resumed. May be repeated."""
+    """Pause a queue.
+
+    None of its jobs starts until it is resumed. May be repeated.
+    """
     deps, namespace, name = context_of(request).deps, namespace_of(request), _name(request)
     await deps.queues.pause(namespace, name, author_of(request))
     tell_queue(deps, namespace, name, paused=True)
@@ -38,7 +44,10 @@ async def pause(request: web.Request) -> web.Response:
 
 @queues.post("/queues/{name}/resume", out=QueueOut)
 async def resume(request: web.Request) -> web.Response:
-    """Resume a queue: what is due starts. May be repeated."""
+    """Resume a queue.
+
+    What is due starts. May be repeated.
+    """
     deps, namespace, name = context_of(request).deps, namespace_of(request), _name(request)
     await deps.queues.resume(namespace, name)
     tell_queue(deps, namespace, name, paused=False)

@@ -7,6 +7,7 @@ before it is called, `body: Unchecked[Model]` is only parsed. Its docstring is t
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -119,12 +120,24 @@ def _what_it_reads(handler: Handler) -> dict[str, Any]:
 
 def add_to(router: web.UrlDispatcher, routes: list[Route]) -> None:
     """Makes them known to the router; whatever can be read can also be asked for by HEAD."""
+    paths = {route.path for route in routes}
     for route in routes:
-        endpoint = _endpoint(route)
+        path, endpoint = _pattern(route.path, paths), _endpoint(route)
         if route.method == "GET":
-            router.add_get(route.path, endpoint)
+            router.add_get(path, endpoint)
         else:
-            router.add_route(route.method, route.path, endpoint)
+            router.add_route(route.method, path, endpoint)
+
+
+def _pattern(path: str, paths: set[str]) -> str:
+    """The path for the router. A name at its end isn't that of a fixed neighbour: `GET /jobs/bulk` is a 405."""
+    parent, _, last = path.rpartition("/")
+    if not last.startswith("{"):
+        return path
+    others = (other.rpartition("/") for other in sorted(paths - {path}))
+    neighbours = [re.escape(name) for start, _, name in others if start == parent]
+    excluded = f"(?!(?:{'|'.join(neighbours)})$)" if neighbours else ""
+    return f"{parent}/{last[:-1]}:{excluded}[^/]+}}"
 
 
 def _endpoint(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

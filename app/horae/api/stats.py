@@ -18,7 +18,10 @@ stats = Routes("stats")
 
 @stats.get("/stats", out=StatsOut)
 async def show_stats(request: web.Request) -> web.Response:
-    """Count jobs by state and queue, and the slots of the live workers."""
+    """Tell the state of things.
+
+    Counts jobs by state and queue, and the slots of the live workers.
+    """
     deps, namespace = context_of(request).deps, namespace_of(request)
     counts, queues, workers = await asyncio.gather(
         deps.jobs.counts(namespace), deps.queues.queues(namespace), deps.registry.workers()

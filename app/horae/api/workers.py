@@ -15,7 +15,10 @@ workers = Routes("workers")
 
 @workers.get("/workers", out=WorkersOut)
 async def list_workers(request: web.Request, query: ListQuery) -> web.Response:
-    """List the live workers and, for an hour, dead ones, the oldest first."""
+    """List workers.
+
+    The live ones and, for an hour, the dead ones; the oldest first.
+    """
     found = sorted(await context_of(request).deps.registry.workers(), key=lambda worker: worker.id)
     page, following = page_of(found, lambda worker: worker.id, query.limit, query.cursor, "workers")
     return json_response(page_answer([worker_answer(worker) for worker in page], following))

@@ -32,6 +32,12 @@ log = structlog.get_logger(__name__)
 IDLE_SECONDS = 30.0
 """after so long without a delivery a queue is consumed anew"""
 
+STEADY_SECONDS = 10.0
+"""a connection that was lost earlier was lost at once"""
+
+LOSSES = 8
+"""so many connections that were lost at once count as one that couldn't be made"""
+
 SILENT_PROBES = 3
 """confirmed probes of which none was seen make a connection silent: after 30 s"""
 
@@ -57,6 +63,8 @@ class _Session:
         self.seen = False
         self.silent = False
         self.taps: dict[str, Tap] = {}
+        self.consumed: dict[str, bool] = {}
+        """by queue, once it was tried"""
         self._keepers: list[asyncio.Task[None]] = []
         self._unseen = 0
         self._probe_queue = ""
@@ -64,9 +72,8 @@ class _Session:
 
     def connected(self, queues: Sequence[str]) -> bool:
         """Whether every queue was tried and, if there are any, one of them can deliver."""
-        taps = [self.taps.get(queue) for queue in queues]
-        consuming = not taps or any(tap is not None and tap.consuming for tap in taps)
-        return consuming and all(tap is not None and tap.tried for tap in taps) and not self.lost.is_set()
+        tried = [self.consumed.get(queue) for queue in queues]
+        return None not in tried and (any(tried) or not tried) and not self.lost.is_set()
 
     async def begin(self) -> None:
         """Declares what the queues need, and consumes probes."""
@@ -83,7 +90,7 @@ class _Session:
         """Runs it as long as the connection lives; a fault of it ends the connection."""
         task = asyncio.create_task(keeper)
         self._keepers.append(task)
-        task.add_done_callback(lambda task: task.cancelled() or self.lose(f"{task.get_coro()} has ended"))
+        task.add_done_callback(lambda _task: self.lose("a queue is kept no longer"))
 
     async def end(self) -> None:
         """Closes the connection. Raises what a keeper has raised."""
@@ -135,6 +142,7 @@ class RabbitConsumer:
         self._session: _Session | None = None
         self._stopped = asyncio.Event()
         self._failures = 0
+        self._losses = 0
         self._vain = 0
 
     @property
@@ -153,7 +161,9 @@ class RabbitConsumer:
             if self._vain >= VAIN_CONNECTIONS:
                 raise BrokerUnavailable(f"made {VAIN_CONNECTIONS} connections in vain: {reason}")
             if not self._stopped.is_set():
-                pause = pause_after(self._failures)
+                # Slowly at first: a message that aiormq can't parse ends every connection that it comes over until
+                # RabbitMQ's delivery limit drops it.
+                pause = pause_after(self._failures + self._losses // LOSSES)
                 log.warning("broker.lost", queues=self._queues, reason=reason, again_in=round(pause, 2))
                 await self._clock.wait(self._stopped, pause)
 
@@ -174,6 +184,7 @@ class RabbitConsumer:
         """Serves one connection until it is lost; answers why it was."""
         try:
             async with self._connection() as session:
+                began = self._clock.monotonic()
                 for queue in self._queues:
                     session.keep(self._keep_open(session, queue))
                 self._session = session
@@ -181,7 +192,9 @@ class RabbitConsumer:
         except BrokerUnavailable as failure:
             self._failures += 1
             return str(failure)
-        self._judge(session)
+        self._failures = 0
+        self._losses = self._losses + 1 if self._clock.monotonic() - began < STEADY_SECONDS else 0
+        self._vain = 0 if session.seen else self._vain + session.silent
         return session.reason
 
     @asynccontextmanager
@@ -199,29 +212,28 @@ class RabbitConsumer:
             await session.probe(self._probes.send)
             await self._clock.wait(session.lost, self._probes.every)
 
-    def _judge(self, session: _Session) -> None:
-        if session.seen:
-            self._failures = self._vain = 0
-        else:
-            # No slower than this: a message whose frames aiormq can't parse ends every connection that it comes over,
-            # until RabbitMQ's delivery limit drops it.
-            self._failures = min(self._failures + 1, 2)
-            self._vain += session.silent
-
     async def _keep_open(self, session: _Session, queue: str) -> None:
         failures = 0
-        while not self._stopped.is_set():
-            tap = session.taps[queue] = Tap(queue, self._subscription)
+        while not (session.lost.is_set() or self._stopped.is_set()):
             try:
-                await tap.open(session.connection)
-                log.info("broker.consuming", queue=queue)
-                failures = 0
-                while not await self._clock.wait(tap.ended, IDLE_SECONDS):
-                    await tap.renew()
-                reason = "the broker ended it"
+                failures, reason = 0, await self._consume_queue(session, queue)
             except BrokerUnavailable as failure:
-                failures += 1
-                reason = str(failure)
+                failures, reason = failures + 1, str(failure)
+            session.consumed[queue] = False
             if not await self._clock.wait(session.lost, pause_after(failures)):
                 log.warning("broker.queue_lost", queue=queue, reason=reason)
         await session.lost.wait()
+
+    async def _consume_queue(self, session: _Session, queue: str) -> str:
+        """Consumes it until the broker ends that; answers why it did."""
+        while True:
+            tap = session.taps[queue] = Tap(queue, self._subscription)
+            await tap.open(session.connection)
+            if not session.consumed.get(queue):
+                log.info("broker.consuming", queue=queue)
+            session.consumed[queue] = True
+            retired = False
+            while not retired:
+                if await self._clock.wait(tap.ended, IDLE_SECONDS):
+                    return "the broker ended it"
+                retired = await tap.retire()

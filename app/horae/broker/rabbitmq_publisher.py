@@ -48,7 +48,6 @@ class _Link:
     def __init__(self, connection: AbstractConnection, channel: AbstractChannel, frames: Frames) -> None:
         self.connection = connection
         self.doubtful = False
-        self.confirmed = 0
         # aio-pika's channel must outlive our use of the frames below it, which are the quicker way to publish.
         self._channel = channel
         self._frames = frames
@@ -110,7 +109,6 @@ class _Link:
             except DeliveryError as refusal:
                 self.forget(route)
                 raise PublishReturned(str(refusal)) from refusal
-        self.confirmed += 1
 
 
 class RabbitPublisher:
@@ -123,6 +121,7 @@ class RabbitPublisher:
         self._preparing = asyncio.Lock()
         self._resting_until = float("-inf")
         self._last_failure = ""
+        self._closed = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
@@ -155,17 +154,15 @@ class RabbitPublisher:
         await asyncio.gather(*self._closing)
 
     async def _send(self, route: _Route, body: bytes) -> None:
-        link, confirmed = None, 0
+        link: _Link | None = None
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
                 link = await self._link_for(route)
-                confirmed = link.confirmed
                 await link.publish(route, body)
         except TimeoutError:
             if link is None:
                 raise BrokerUnavailable(f"RabbitMQ takes nothing for {PUBLISH_SECONDS:g} s") from None
-            # Where others were confirmed meanwhile it is the queue that is sick.
-            link.doubtful = link.doubtful or link.confirmed == confirmed
+            link.doubtful = True
             raise PublishUnknown(f"no confirm from {route.key} within {PUBLISH_SECONDS:g} s") from None
 
     async def _link_for(self, route: _Route) -> _Link:
@@ -188,6 +185,8 @@ class RabbitPublisher:
         return self._link
 
     async def _new_link(self) -> _Link:
+        if self._closed.is_set():
+            raise BrokerUnavailable("the publisher is closed")
         if self._clock.monotonic() < self._resting_until:
             raise BrokerUnavailable(self._last_failure)
         try:
@@ -199,7 +198,13 @@ class RabbitPublisher:
 
     def _drop(self) -> None:
         if self._link is not None:
-            closing = asyncio.create_task(close(self._link.connection), name="close a publisher's connection")
+            closing = asyncio.create_task(self._close(self._link), name="close a publisher's connection")
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
             self._link = None
+
+    async def _close(self, link: _Link) -> None:
+        # It may be a single queue that is sick: whatever else is under way on the link gets its time.
+        if link.doubtful:
+            await self._clock.wait(self._closed, PUBLISH_SECONDS)
+        await close(link.connection)

@@ -8,14 +8,11 @@ from typing import IO, Any, TypeVar
 
 import click
 
+from horae.cli.exits import NO_CONNECTION, REFUSED, Interrupted
 from horae.cli.text import clean
 from horae.client import BadAnswer, Client, ConnectionFailed, Problem, ProblemError, Retries
 
 T = TypeVar("T")
-
-REFUSED = 1
-NO_CONNECTION = 3
-INTERRUPTED = 130
 
 _SOON = Retries(attempts=3)
 """who types a command wants to know soon that nobody answers"""
@@ -38,17 +35,6 @@ class NotConnected(click.ClickException):
     """There is no api to speak to."""
 
     exit_code = NO_CONNECTION
-
-
-class Interrupted(click.ClickException):
-    """Ctrl-C; the message says what goes on all the same."""
-
-    exit_code = INTERRUPTED
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """To stderr, unless said otherwise."""
-        if self.message:
-            click.echo(self.message, file=file, err=file is None)
 
 
 def describe(problem: Problem) -> str:

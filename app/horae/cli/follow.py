@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from horae.cli.call import REFUSED
+from horae.cli.exits import REFUSED
 from horae.cli.output import STATES, console, state_word, word
 from horae.cli.situation import situation, starts
 from horae.cli.text import as_json

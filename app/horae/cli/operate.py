@@ -8,13 +8,12 @@ from horae.bootstrap import Finding, schema_is_current
 from horae.bootstrap import check as look_at_everything
 from horae.bootstrap import migrate as bring_up_to_date
 from horae.cli.commands import Command
+from horae.cli.exits import REFUSED
 from horae.cli.output import print_json
 from horae.cli.params import json_option
 from horae.cli.settings import read_settings, run
 from horae.cli.text import line
 from horae.runtime.config import Settings
-
-WANTING = 1
 
 
 @click.command(cls=Command, examples=["horae migrate", "horae migrate --check || echo 'not yet'"])
@@ -42,7 +41,7 @@ def _report(settings: Settings, *, as_json: bool) -> None:
     else:
         click.echo(line(behind) if behind else "The schema is up to date", err=behind is not None)
     if behind is not None:
-        raise click.exceptions.Exit(WANTING)
+        raise click.exceptions.Exit(REFUSED)
 
 
 @click.command(cls=Command, examples=["horae check", "horae check --json"])
@@ -56,7 +55,7 @@ def check(as_json: bool) -> None:
         for finding in findings:
             _print_finding(finding)
     if any(finding.problem is not None for finding in findings):
-        raise click.exceptions.Exit(WANTING)
+        raise click.exceptions.Exit(REFUSED)
 
 
 def _print_finding(finding: Finding) -> None:

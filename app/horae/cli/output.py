@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from horae.cli.text import as_json, line
-from horae.client import Outcome, State
+from horae.domain.job import Outcome, State
 
 T = TypeVar("T")
 

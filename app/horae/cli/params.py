@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import click
 import orjson
 
+from horae.cli.commands import F
 from horae.client import JobFilter, State
 from horae.runtime.clock import SystemClock
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -9,9 +9,8 @@ import click
 from rich.text import Text
 
 import horae
-from horae.cli.commands import Command
+from horae.cli.commands import Command, F
 from horae.cli.output import console
-from horae.cli.params import F
 from horae.cli.settings import read_settings, run
 from horae.runtime.config import ROLES, Settings
 

@@ -8,15 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
-from horae.cli.call import NO_CONNECTION, Interrupted
+from horae.cli.exits import NO_CONNECTION, WRONG_SETTING, Interrupted
 from horae.cli.text import line
 from horae.domain.errors import HoraeError, SettingsError, Unavailable
 from horae.runtime.config import Settings, load_settings
 from horae.runtime.logs import configure_logs
 
 T = TypeVar("T")
-
-WRONG_SETTING = 2
 
 
 class BadSetting(click.ClickException):

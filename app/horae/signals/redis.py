@@ -241,8 +241,8 @@ class RedisSignals:
 
 
 def _end_if_cancelled() -> None:
-    # A TaskGroup that is cancelled while one of its tasks fails forgets it below Python 3.13, and leaves its task with a
-    # wrong count of cancellations; from 3.13 on it cancels the clean-up behind it too. Hence it has a task of its own.
+    # Cancelled while one of its tasks fails, a TaskGroup below Python 3.13 forgets the cancellation and leaves its task
+    # with a wrong count; from 3.13 on it cancels the clean-up behind it too. Hence `_talk` is a task of its own.
     task = asyncio.current_task()
     if task and task.cancelling():
         raise asyncio.CancelledError

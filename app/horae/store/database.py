@@ -130,12 +130,12 @@ class MySql:
             try:
                 return await self._once(work)
             except DBAPIError as error:
-                if is_lost(error):
-                    raise StoreUnavailable(_reason(error)) from error
-                if not wants_redo(error) or tries == TRIES - 1:
+                if is_lost(error) or (wants_redo(error) and tries == TRIES - 1):
+                    raise StoreUnavailable(reason(error)) from error
+                if not wants_redo(error):
                     raise
             except (TimeoutError, OSError, sa.exc.TimeoutError) as error:
-                raise StoreUnavailable(_reason(error)) from error
+                raise StoreUnavailable(reason(error)) from error
             await asyncio.sleep(random.uniform(0, 0.01 * 2**tries))
         raise AssertionError("unreachable")
 
@@ -170,7 +170,7 @@ class MySql:
         except BaseException as error:
             await connection.invalidate()
             if isinstance(error, Exception) and not (isinstance(error, DBAPIError) and wants_redo(error)):
-                raise OutcomeUnknown(_reason(error)) from error
+                raise OutcomeUnknown(reason(error)) from error
             raise
 
     async def read(self, work: Work[R]) -> R:
@@ -187,9 +187,9 @@ class MySql:
                 if not is_lost(error):
                     raise
                 if last:
-                    raise StoreUnavailable(_reason(error)) from error
+                    raise StoreUnavailable(reason(error)) from error
             except (TimeoutError, OSError, sa.exc.TimeoutError) as error:
-                raise StoreUnavailable(_reason(error)) from error
+                raise StoreUnavailable(reason(error)) from error
         raise AssertionError("unreachable")
 
     def _now(self) -> sa.ColumnElement[datetime]:
@@ -275,7 +275,7 @@ async def _roll_back(connection: AsyncConnection) -> None:
     try:
         await _say(connection, "ROLLBACK")
     except (DBAPIError, OSError, TimeoutError) as error:
-        log.debug("store.rollback_failed", error=_reason(error))
+        log.debug("store.rollback_failed", error=reason(error))
         await connection.invalidate()
 
 
@@ -284,7 +284,7 @@ async def _say(connection: AsyncConnection, word: str) -> None:
         await connection.exec_driver_sql(word)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """One line without the statement and its values, which may hold users' data."""
     origin = getattr(error, "orig", None) or error
     return f"the database doesn't answer: {type(origin).__name__}: {origin}".rstrip(": ")

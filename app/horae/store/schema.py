@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib import resources
 
 import sqlalchemy as sa
@@ -9,9 +11,10 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from horae.domain.errors import SchemaBehind, StoreUnavailable
+from horae.store.database import reason
 from horae.store.dialect import is_lost
 
 log = structlog.get_logger(__name__)
@@ -35,15 +38,9 @@ class Schema:
 
     async def version(self) -> str | None:
         """The revision that the database is at; None for an empty one."""
-        try:
+        with _answering():
             async with self._engine.connect() as connection:
-                if not await connection.run_sync(lambda c: sa.inspect(c).has_table("alembic_version")):
-                    return None
-                return (await connection.exec_driver_sql("SELECT version_num FROM alembic_version")).scalar()
-        except (DBAPIError, OSError) as error:
-            if is_lost(error):
-                raise StoreUnavailable(f"the database doesn't answer: {error.__cause__ or error}") from error
-            raise
+                return await connection.run_sync(_version)
 
     async def check(self) -> None:
         """Raises SchemaBehind if the database is older than the code; a newer one is fine."""
@@ -57,17 +54,35 @@ class Schema:
         Alembic has no lock of its own: on MySQL a named lock of the server makes one process migrate while the others
         wait. An SQLite file has one process only.
         """
-        async with self._engine.connect() as connection:
-            is_mysql = connection.dialect.name == "mysql"
-            if is_mysql:
-                await connection.exec_driver_sql("SELECT GET_LOCK(%s, %s)", (LOCK, PATIENCE))
-            before = await self.version() if is_mysql else await connection.run_sync(_version)
-            try:
+        with _answering():
+            async with self._engine.connect() as connection, _alone(connection):
+                before = await connection.run_sync(_version)
                 await connection.run_sync(_upgrade)
-            finally:
-                if is_mysql:
-                    await connection.exec_driver_sql("SELECT RELEASE_LOCK(%s)", (LOCK,))
-            return before, latest()
+                return before, latest()
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, OSError) as error:
+        if not is_lost(error):
+            raise
+        raise StoreUnavailable(reason(error)) from error
+
+
+@asynccontextmanager
+async def _alone(connection: AsyncConnection) -> AsyncIterator[None]:
+    if connection.dialect.name != "mysql":
+        yield
+        return
+    if (await connection.exec_driver_sql("SELECT GET_LOCK(%s, %s)", (LOCK, PATIENCE))).scalar() != 1:
+        raise StoreUnavailable(f"another process has been migrating for {PATIENCE} seconds")
+    try:
+        yield
+    finally:
+        # Ending the connection frees the lock, whatever state it is in; giving it back to the pool wouldn't.
+        await connection.invalidate()
 
 
 def _version(connection: sa.Connection) -> str | None:

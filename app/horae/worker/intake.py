@@ -85,7 +85,7 @@ class Intake:
             self._table.leave(entry)
         if dead := those(NotStarted.DEAD):
             # Held until this worker has fenced itself and has a living row again.
-            await self._lease.distrust()
+            await self._lease.distrust(dead[0].worker_id)
             await self._give_back(dead)
         await self._give_back(those(NotStarted.REFUSED))
         await self._give_back(those(NotStarted.FOREIGN), FOREIGN_PAUSE)

@@ -68,59 +68,72 @@ class Lease:
     async def trusted(self) -> WorkerId:
         """Waits until the lease can be trusted; answers the id that it is for.
 
-        After a blocked event loop or a stopped process this holds everything back until the row has been renewed.
+        After a blocked event loop or a stopped process this holds everything back until the row has been renewed and
+        compared.
         """
-        while not self._fresh():
+        while not (self._trusted.is_set() and self._fresh()):
             self._trusted.clear()
             self.wake.set()
             await self._trusted.wait()
         return self._worker.id
 
-    async def distrust(self) -> None:
-        """The database has said that the row is dead: waits until that is mended."""
-        self._answered = float("-inf")
+    async def distrust(self, worker_id: WorkerId) -> None:
+        """The database has said that the row of this id is dead: waits until that is mended."""
+        if worker_id == self._worker.id:
+            self._answered = float("-inf")
         await self.trusted()
 
     def _fresh(self) -> bool:
-        return self._registered and self._clock.monotonic() - self._answered < self.seconds * TRUST
+        return self._registered and self._clock.monotonic() < self._limit
+
+    @property
+    def _limit(self) -> float:
+        """Until when, by the monotonic clock, the last answer is trusted."""
+        return self._answered + self.seconds * TRUST
 
     async def run_once(self) -> float:
-        """Renews the row, or makes a new one."""
-        if self._registered and not await self._renew():
+        """Renews the row, or makes a new one; then compares."""
+        if not self._fresh():
+            # Blocked, stopped, or long without an answer: a renewal alone doesn't make it trusted again.
+            self._trusted.clear()
+        if self._registered and not await self._renewed():
+            if self._fresh():
+                return AGAIN
             self._fence()
         if not self._registered and not await self._register():
             return AGAIN
-        if not self._fresh():
-            return AGAIN
-        if not await self._compared():
+        if not self._fresh() or not await self._compared():
             return AGAIN
         self._trusted.set()
         return self.seconds / 3
+
+    async def _renewed(self) -> bool:
+        """Whether the row lives on. Without an answer the lease stays as fresh as it was; with a no it isn't any more."""
+        sent = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self._patience()):
+                alive = await self._registry.renew(self._worker.id, self.seconds, self._rates(), self.draining)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the row wasn't renewed
+            self._warn("worker.not_renewed", error)
+            return False
+        self._answered = sent if alive else float("-inf")
+        return alive
 
     async def _compared(self) -> bool:
         """Whether what the database says of this worker's runs could be read; nothing starts before."""
         if self.on_renewed is None:
             return True
         try:
-            await self.on_renewed(self._worker.id)
-        except Unavailable as error:
-            log.warning("worker.not_compared", worker_id=self._worker.id, error=str(error))
+            async with asyncio.timeout(self._patience()):
+                await self.on_renewed(self._worker.id)
+        except Exception as error:  # noqa: BLE001 - the next renewal must come in time all the same
+            self._warn("worker.not_compared", error)
             return False
         return True
 
-    async def _renew(self) -> bool:
-        """False if the row is lost, or the lease too old to be trusted."""
-        sent = self._clock.monotonic()
-        limit = self._answered + self.seconds * TRUST
-        try:
-            async with asyncio.timeout(max(limit - sent, AGAIN)):
-                alive = await self._registry.renew(self._worker.id, self.seconds, self._rates(), self.draining)
-        except (Unavailable, TimeoutError) as error:
-            log.warning("worker.not_renewed", worker_id=self._worker.id, error=str(error) or "no answer in time")
-            return self._clock.monotonic() < limit
-        if alive:
-            self._answered = sent
-        return alive
+    def _patience(self) -> float:
+        """Seconds that may be waited for an answer before the worker has to fence itself."""
+        return max(self._limit - self._clock.monotonic(), AGAIN)
 
     def _fence(self) -> None:
         old = self._worker.id
@@ -136,7 +149,7 @@ class Lease:
         try:
             await self._registry.register(self._worker, self.seconds)
         except Unavailable as error:
-            log.warning("worker.not_registered", worker_id=self._worker.id, error=str(error))
+            self._warn("worker.not_registered", error)
             # Its outcome may be unknown: another id keeps the insert from meeting itself.
             self._worker = replace(self._worker, id=self._new_id())
             return False
@@ -154,4 +167,9 @@ class Lease:
         try:
             await self._registry.retire(self._worker.id)
         except Unavailable as error:
-            log.warning("worker.not_retired", worker_id=self._worker.id, error=str(error))
+            self._warn("worker.not_retired", error)
+
+    def _warn(self, event: str, error: Exception) -> None:
+        foreseen = isinstance(error, Unavailable | TimeoutError)
+        reason = str(error) or "no answer in time"
+        log.warning(event, worker_id=self._worker.id, error=reason, exc_info=None if foreseen else error)

@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 
-from horae.domain.errors import Unavailable
 from horae.domain.ids import WorkerId
 from horae.domain.job import Reference
 from horae.signals.base import Event
@@ -34,7 +33,9 @@ class Progress:
         self._writing: asyncio.Task[None] | None = None
 
     async def progress(self, value: float, message: str) -> None:
-        """Keeps the word for the next write; returns at once."""
+        """Keeps the word for the next write; returns at once. After the run's end nobody hears it."""
+        if self._closing.is_set():
+            return
         self._latest = {"value": value, "message": message}
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
@@ -48,8 +49,8 @@ class Progress:
         self._latest = None
         try:
             written = await self._store.progress(self._worker_id, self._reference, latest)
-        except Unavailable as error:
-            log.debug("worker.progress_lost", job_id=self._reference.id, error=str(error))
+        except Exception as error:  # noqa: BLE001 - a word that is lost must not keep the run's end from being written
+            log.debug("worker.progress_lost", job_id=self._reference.id, error=repr(error))
             return
         if written:
             self._signals.emit(Event("job", self._namespace, {"id": self._reference.id, "progress": latest}))

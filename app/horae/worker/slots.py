@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 
 class Slots:
@@ -26,18 +27,18 @@ class Slots:
     async def _turn(self, within: float) -> bool:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
+        came = False
         try:
-            async with asyncio.timeout(within):
-                await turn
-        except TimeoutError:
-            return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within):
+                    await turn
+                came = True
         finally:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-        if self.free:
-            return True
-        # Cannot happen: a turn is given only while a slot is free, and nobody overtakes the one whose turn it is.
-        raise AssertionError("a turn without a slot")
+            self._waiting.remove(turn)
+            if not came:
+                # It may have come in the very moment in which nobody waited for it any more: it is the next one's.
+                self._wake()
+        return came
 
     def give_back(self, count: int = 1) -> None:
         """Frees slots."""

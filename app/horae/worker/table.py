@@ -22,6 +22,10 @@ class Ask(Enum):
     DROP = "the row isn't this worker's any more: nothing may be written"
 
 
+PATIENT = frozenset({Ask.TIMEOUT, Ask.CANCEL})
+"""asks that leave a handler the time that it needs to clean up"""
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
     """One reference that this worker holds, under the worker id that it had when it took it."""
@@ -37,10 +41,14 @@ class Entry:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def end(self, ask: Ask) -> None:
-        """Asks the run to end; the first reason counts, but a lost row overrides any."""
+        """Asks the run to end; the first reason counts, but a lost row overrides any.
+
+        A handler that goes on all the same is interrupted again when it can't be waited for any more.
+        """
+        again = self.ended.is_set()
         if self.ask is None or ask is Ask.DROP:
             self.ask = ask
-        if self.ended.is_set():
+        if again and ask in PATIENT:
             return
         self.ended.set()
         if self.context is not None:

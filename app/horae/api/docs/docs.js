@@ -7,6 +7,12 @@ const element = (tag, attributes = {}, ...children) => {
   return node;
 };
 
+// Text with `code` in it.
+const prose = (text) => {
+  const parts = text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
+  return element("span", {}, ...parts);
+};
+
 const nameOf = (ref) => ref.split("/").pop();
 const anchorOf = (operation) => operation.operationId;
 
@@ -53,8 +59,8 @@ class Page {
       "article",
       { id: anchorOf(operation) },
       element("h3", {}, method(operation.method), element("code", {}, operation.path)),
-      element("p", {}, operation.summary),
-      operation.description ? element("p", {}, operation.description) : null,
+      element("p", {}, prose(operation.summary)),
+      operation.description ? element("p", {}, prose(operation.description)) : null,
       ...this.parameters(operation.parameters),
       ...(body ? [element("h4", {}, "Body"), this.fields(body)] : []),
       element("h4", {}, "Example"),
@@ -74,13 +80,12 @@ class Page {
     const schema = this.resolved(reference);
     if (!schema.properties) return element("p", { class: "soft" }, this.type(reference));
     const required = new Set(schema.required ?? []);
-    const rows = Object.entries(schema.properties).map(([name, field]) =>
-      this.row(name, field, required.has(name), field.description ?? ""),
-    );
+    const fields = Object.entries(schema.properties).sort(([one], [other]) => required.has(other) - required.has(one));
+    const rows = fields.map(([name, field]) => this.row(name, field, required.has(name), field.description ?? ""));
     return element(
       "div",
       {},
-      schema.description ? element("p", { class: "soft" }, schema.description) : null,
+      schema.description ? element("p", { class: "soft" }, prose(schema.description)) : null,
       element("table", {}, element("tbody", {}, ...rows)),
     );
   }
@@ -93,7 +98,7 @@ class Page {
       {},
       element("th", { scope: "row" }, title),
       element("td", {}, this.type(schema)),
-      element("td", {}, description, nested),
+      element("td", {}, prose(description), nested),
     );
   }
 
@@ -127,7 +132,7 @@ class Page {
     const details = element(
       "details",
       {},
-      element("summary", {}, element("span", { class: "status" }, status), answer.description),
+      element("summary", {}, element("span", { class: "status" }, status), prose(answer.description)),
       element("p", { class: "soft" }, `${Object.keys(answer.content)[0]}; headers: ${headers}`),
     );
     details.addEventListener("toggle", () => details.append(this.fields(schema)), { once: true });

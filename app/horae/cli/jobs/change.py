@@ -10,10 +10,11 @@ from typing import Any, Protocol, Unpack
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from horae.cli.call import REFUSED, call, describe
-from horae.cli.commands import Command
+from horae.cli.call import call, describe
+from horae.cli.commands import Command, F
+from horae.cli.exits import REFUSED
 from horae.cli.output import console, print_json
-from horae.cli.params import F, filter_options, json_option, where_of
+from horae.cli.params import filter_options, json_option, where_of
 from horae.client import ActionProgress, Client, Job, JobFilter, Problem, ProblemError, State
 
 
