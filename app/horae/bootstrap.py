@@ -34,7 +34,7 @@ from horae.runtime.metrics import Metrics
 from horae.runtime.watchdog import Watchdog
 from horae.scheduler.ports import Ports as SchedulerPorts
 from horae.scheduler.service import Scheduler, SchedulerSettings
-from horae.signals.base import Signals
+from horae.signals.base import Signals, Topic
 from horae.signals.inprocess import InProcessSignals
 from horae.signals.redis import RedisSignals
 from horae.store.base import EVERY_QUEUE, NewWorker, Retention
@@ -51,6 +51,7 @@ from horae.worker.service import Worker, WorkerSettings
 
 log = structlog.get_logger(__name__)
 
+REDIS_PATIENCE = 5.0
 SCHEMA_LOOK = 2.0
 """seconds between two looks whether somebody has migrated the database"""
 
@@ -154,7 +155,7 @@ async def _listen(resources: Resources, stack: AsyncExitStack) -> tuple[str | No
     """The api's address, or the health port of the other roles."""
     settings = resources.settings
     if "api" in settings.roles:
-        api = Api(_api_deps(resources), settings.host, settings.port)
+        api = Api(_api_deps(resources), settings.host, settings.port, drain_seconds=settings.drain_seconds)
         await api.start()
         stack.push_async_callback(api.stop)
         return api.url, api.port
@@ -373,13 +374,9 @@ async def _look_at_broker(resources: Resources) -> str:
 
 
 async def _look_at_signals(resources: Resources) -> str:
+    changed = asyncio.Event()
+    resources.signals.listen(Topic.DUE, changed.set)
     listening = asyncio.create_task(resources.signals.run())
-    try:
-        async with asyncio.timeout(5):
-            while not resources.signals.reliable:
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        return "no answer: everything works without it, wake-ups are slower"
-    finally:
-        listening.cancel()
-    return "hints arrive"
+    reached = resources.signals.reliable or await resources.clock.wait(changed, REDIS_PATIENCE)
+    listening.cancel()
+    return "hints arrive" if reached else "no answer: everything works without it, but wake-ups are slower"

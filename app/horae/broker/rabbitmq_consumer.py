@@ -35,7 +35,7 @@ IDLE_SECONDS = 30.0
 STEADY_SECONDS = 10.0
 """a connection that was lost earlier was lost at once"""
 
-LOSSES = 8
+QUICK_LOSSES = 8
 """so many connections that were lost at once count as one that couldn't be made"""
 
 SILENT_PROBES = 3
@@ -56,7 +56,7 @@ class Probes:
 class _Session:
     """One connection; `lost` is set as soon as it is to be given up."""
 
-    def __init__(self, connection: AbstractConnection) -> None:
+    def __init__(self, connection: AbstractConnection, queues: Sequence[str]) -> None:
         self.connection = connection
         self.lost = asyncio.Event()
         self.reason = ""
@@ -65,15 +65,17 @@ class _Session:
         self.taps: dict[str, Tap] = {}
         self.consumed: dict[str, bool] = {}
         """by queue, once it was tried"""
+        self._awaited = frozenset(queues)
         self._keepers: list[asyncio.Task[None]] = []
         self._unseen = 0
         self._probe_queue = ""
         self._channel: AbstractChannel | None = None
 
-    def connected(self, queues: Sequence[str]) -> bool:
-        """Whether every queue was tried and, if there are any, one of them can deliver."""
-        tried = [self.consumed.get(queue) for queue in queues]
-        return None not in tried and (any(tried) or not tried) and not self.lost.is_set()
+    @property
+    def connected(self) -> bool:
+        """Whether every queue of the beginning was tried and, if there is any at all, one of them can deliver."""
+        consuming = any(self.consumed.values()) or not self.consumed
+        return consuming and self._awaited <= self.consumed.keys() and not self.lost.is_set()
 
     async def begin(self) -> None:
         """Declares what the queues need, and consumes probes."""
@@ -148,7 +150,7 @@ class RabbitConsumer:
     @property
     def connected(self) -> bool:
         """Whether deliveries can arrive right now; a queue that can't be consumed doesn't count."""
-        return self._session is not None and self._session.connected(self._queues) and not self._stopped.is_set()
+        return self._session is not None and self._session.connected and not self._stopped.is_set()
 
     async def run(self) -> None:
         """Consumes until stopped or cancelled.
@@ -163,7 +165,7 @@ class RabbitConsumer:
             if not self._stopped.is_set():
                 # Slowly at first: a message that aiormq can't parse ends every connection that it comes over until
                 # RabbitMQ's delivery limit drops it.
-                pause = pause_after(self._failures + self._losses // LOSSES)
+                pause = pause_after(self._failures + self._losses // QUICK_LOSSES)
                 log.warning("broker.lost", queues=self._queues, reason=reason, again_in=round(pause, 2))
                 await self._clock.wait(self._stopped, pause)
 
@@ -199,7 +201,7 @@ class RabbitConsumer:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[_Session]:
-        session = _Session(await connect(self._url, "consumer"))
+        session = _Session(await connect(self._url, "consumer"), self._queues)
         try:
             await session.begin()
             yield session

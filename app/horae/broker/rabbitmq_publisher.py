@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import DeliveryError
 from aiormq import spec
@@ -22,8 +21,6 @@ from horae.broker.message import encode
 from horae.domain.errors import BrokerUnavailable, PublishReturned, PublishUnknown
 from horae.domain.job import Reference
 from horae.runtime.clock import Clock
-
-log = structlog.get_logger(__name__)
 
 PUBLISH_SECONDS = 5.0
 """for everything: connection, declarations, and the confirm"""
@@ -54,20 +51,13 @@ class _Link:
         self._queues: set[str] = set()
         self._levels = False
 
-    @classmethod
-    async def open(cls, url: str) -> _Link:
-        connection = await connect(url, "publisher")
-        try:
-            with losses_as(BrokerUnavailable, "can't open a channel"):
-                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                return cls(connection, channel, await channel.get_underlay_channel())
-        except BaseException:
-            await close(connection)
-            raise
+    @property
+    def lost(self) -> bool:
+        return self._frames.is_closed
 
     @property
     def usable(self) -> bool:
-        return not (self.doubtful or self._frames.is_closed)
+        return not (self.doubtful or self.lost)
 
     def reaches(self, route: _Route) -> bool:
         """Whether everything that the route needs is declared."""
@@ -149,8 +139,9 @@ class RabbitPublisher:
 
     async def close(self) -> None:
         """Ends the connection for good; publishes that are under way become unknown."""
-        self._resting_until, self._last_failure = (float("inf"), "the publisher is closed")
-        self._drop()
+        self._closed.set()
+        async with self._preparing:
+            self._drop()
         await asyncio.gather(*self._closing)
 
     async def _send(self, route: _Route, body: bytes) -> None:
@@ -176,7 +167,7 @@ class RabbitPublisher:
         return link
 
     async def _usable_link(self) -> _Link:
-        if self._link is not None and self._link.doubtful:
+        if self._link is not None and self._link.doubtful and not self._link.lost:
             # Blocked by an alarm it is as good as any other; silent without one it is dead.
             await self._link.unblocked()
         if self._link is None or not self._link.usable:
@@ -190,21 +181,33 @@ class RabbitPublisher:
         if self._clock.monotonic() < self._resting_until:
             raise BrokerUnavailable(self._last_failure)
         try:
-            return await _Link.open(self._url)
+            return await self._open_link()
         except BrokerUnavailable as failure:
             self._resting_until = self._clock.monotonic() + FAILURE_SECONDS
             self._last_failure = str(failure)
             raise
 
-    def _drop(self) -> None:
-        if self._link is not None:
-            closing = asyncio.create_task(self._close(self._link), name="close a publisher's connection")
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-            self._link = None
+    async def _open_link(self) -> _Link:
+        connection = await connect(self._url, "publisher")
+        try:
+            with losses_as(BrokerUnavailable, "can't open a channel"):
+                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                return _Link(connection, channel, await channel.get_underlay_channel())
+        except BaseException:
+            self._close_later(connection, 0.0)
+            raise
 
-    async def _close(self, link: _Link) -> None:
-        # It may be a single queue that is sick: whatever else is under way on the link gets its time.
-        if link.doubtful:
-            await self._clock.wait(self._closed, PUBLISH_SECONDS)
-        await close(link.connection)
+    def _drop(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            # It may be a single queue that is sick: whatever else is under way on the link gets its time.
+            self._close_later(link.connection, PUBLISH_SECONDS if link.doubtful else 0.0)
+
+    def _close_later(self, connection: AbstractConnection, pause: float) -> None:
+        async def close_it() -> None:
+            await self._clock.wait(self._closed, pause)
+            await close(connection)
+
+        closing = asyncio.create_task(close_it(), name="close a publisher's connection")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)

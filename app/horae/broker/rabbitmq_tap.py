@@ -87,8 +87,9 @@ class Tap:
                 self._frames = frames = await channel.get_underlay_channel()
                 channel.close_callbacks.add(lambda _channel, _error: self.ended.set())
                 frames.on_consumer_cancel_callbacks.add(lambda _frame: self.ended.set())
-                if not self._stopping:
-                    self._tag = (await frames.basic_consume(topology.work_queue(self.queue), self._take)).consumer_tag
+                self._tag = (await frames.basic_consume(topology.work_queue(self.queue), self._take)).consumer_tag
+                if self._stopping:
+                    await self._cancel()
 
     async def retire(self) -> bool:
         """Ends consuming if nothing has come since the last time and nothing is held; answers whether it did.
@@ -113,19 +114,21 @@ class Tap:
     async def stop(self) -> None:
         """Nothing more comes; what has come can still be acked."""
         self._stopping = True
+        # Whoever is at it ends it by itself: a queue that doesn't answer must not hold up the end.
+        if self._turn.locked():
+            return
         try:
             with losses_as(BrokerUnavailable, "stop"):
                 async with self._turn, asyncio.timeout(SETTLE_SECONDS):
                     await self._cancel()
         except BrokerUnavailable as loss:
             log.debug("broker.stopped_badly", queue=self.queue, error=str(loss))
-        finally:
-            self._quiet.set()
 
     async def _cancel(self) -> None:
         tag, self._tag = self._tag, None
         if tag is not None and self._frames is not None:
             await self._frames.basic_cancel(tag)
+        self._quiet.set()
 
     async def _take(self, message: DeliveredMessage) -> None:
         """Called for each message, in a task that dies with the channel."""

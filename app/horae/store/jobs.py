@@ -79,9 +79,11 @@ class Jobs(Submissions):
 
     async def cancel(self, namespace: str, job_ids: Collection[str]) -> frozenset[str]:
         """See `JobStore`."""
+        asked = {row.id: row.round for row in await self._database.read(lambda tx: _states(tx, namespace, job_ids))}
 
         async def work(tx: Transaction) -> frozenset[str]:
-            rows = await _locked(tx, namespace, job_ids)
+            # Applied late, a request must not hit the round that a retry by hand has begun meanwhile.
+            rows = [row for row in await _locked(tx, namespace, job_ids) if row.round == asked.get(row.id)]
             waiting = [row.id for row in rows if row.state in CANCEL.sources]
             running = [row.id for row in rows if row.state in ASK_CANCEL.sources]
             if waiting:
@@ -135,8 +137,16 @@ async def _get(tx: Transaction, namespace: str, job_id: str, lock: bool = False)
 
 async def _locked(tx: Transaction, namespace: str, job_ids: Collection[str]) -> Sequence[sa.Row[Any]]:
     """The rows as they are now, and stay until the end of the transaction."""
-    statement = sa.select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(job_ids), jobs.c.namespace == namespace)
-    return (await tx.execute(statement.with_for_update())).all() if job_ids else []
+    return (await tx.execute(_by_ids(namespace, job_ids).with_for_update())).all() if job_ids else []
+
+
+async def _states(tx: Transaction, namespace: str, job_ids: Collection[str]) -> Sequence[sa.Row[Any]]:
+    return (await tx.execute(_by_ids(namespace, job_ids))).all() if job_ids else []
+
+
+def _by_ids(namespace: str, job_ids: Collection[str]) -> sa.Select[Any]:
+    columns = (jobs.c.id, jobs.c.state, jobs.c.round)
+    return sa.select(*columns).where(jobs.c.id.in_(job_ids), jobs.c.namespace == namespace)
 
 
 def _fresh_round() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from horae.domain.ids import WorkerId
 from horae.domain.job import FINAL, State
 from horae.domain.transitions import CLAIM
-from horae.store.base import HandlerInfo, NewWorker, QueueInfo, WorkerInfo
+from horae.store.base import EVERY_QUEUE, HandlerInfo, NewWorker, QueueInfo, WorkerInfo
 from horae.store.claims import depths, running_by_worker
 from horae.store.database import Database, Transaction
 from horae.store.dialect import Later, is_duplicate, micros
@@ -183,7 +183,8 @@ async def _queues(tx: Transaction, namespace: str) -> list[QueueInfo]:
     depth = await depths(tx, jobs.c.namespace == namespace)
     paused = {row.queue: row for row in await tx.execute(sa.select(pauses).where(pauses.c.namespace == namespace))}
     served = await tx.execute(sa.select(workers.c.queues).where(workers.c.expires_at > tx.now))
-    names = {queue for row in served for queue in orjson.loads(row.queues)} | set(depth) | set(paused)
+    named = {queue for row in served for queue in orjson.loads(row.queues)} - {EVERY_QUEUE}
+    names = named | set(depth) | set(paused)
     oldest = await _oldest_due(tx, namespace)
     return [
         QueueInfo(

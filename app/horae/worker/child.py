@@ -15,7 +15,7 @@ import orjson
 from horae.handlers import Discard, JobContext, Registry, Retry
 from horae.handlers.context import JobFacts, ThreadJobContext
 from horae.handlers.loader import load
-from horae.worker.executor import LARGEST_RESULT, TRUNCATED, failure_of
+from horae.worker.executor import LARGEST_RESULT, TRUNCATED, failure_of, said
 from horae.worker.threads import in_thread
 
 
@@ -42,12 +42,17 @@ async def run(job: dict[str, Any], registry: Registry, reporter: PipeReporter) -
         value = await _call(job, registry, reporter)
         too_large = len(orjson.dumps(value)) > LARGEST_RESULT
         return {"result": orjson.loads(TRUNCATED) if too_large else value}
-    except Retry as error:
-        return {"retry": {"delay": error.delay, "reason": error.reason}}
-    except Discard as error:
-        return {"discard": error.reason}
-    except Exception as error:  # noqa: BLE001 - whatever it raised, the worker is told
-        return {"error": failure_of(error).as_dict()}
+    except BaseException as error:  # noqa: BLE001 - whatever it raised, the worker is told
+        return _answer(error)
+
+
+def _answer(error: BaseException) -> dict[str, Any]:
+    match error:
+        case Retry():
+            return {"retry": {"delay": error.delay, "reason": said(error)}}
+        case Discard():
+            return {"discard": said(error)}
+    return {"error": failure_of(error).as_dict()}
 
 
 async def _call(job: dict[str, Any], registry: Registry, reporter: PipeReporter) -> Any:
@@ -78,19 +83,29 @@ def _facts(job: dict[str, Any]) -> JobFacts:
 
 def main() -> None:
     """Runs the job and answers."""
-    reporter = PipeReporter(int(sys.argv[1]))
+    descriptor = int(sys.argv[1])
+    # What the handler starts must not keep the pipe open: its end is how the worker learns of this process's death.
+    os.set_inheritable(descriptor, False)
+    reporter = PipeReporter(descriptor)
     handlers, http_allow = ([word for word in words.split(",") if word] for words in sys.argv[2:4])
     registry = load(handlers, http_allow)
     job = orjson.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_follow_the_worker, daemon=True).start()
-    reporter.say(asyncio.run(run(job, registry, reporter)))
+    asyncio.run(_answer_and_end(job, registry, reporter))
+
+
+async def _answer_and_end(job: dict[str, Any], registry: Registry, reporter: PipeReporter) -> None:
+    """Tasks and threads that the handler left behind aren't waited for."""
+    reporter.say(await run(job, registry, reporter))
     sys.stdout.flush()
     os._exit(0)
 
 
 def _follow_the_worker() -> None:
     """When the worker is gone its end of standard input closes: the job belongs to another worker then."""
-    sys.stdin.buffer.read()
+    # Not by `sys.stdin`, which would still be locked by this thread when the interpreter takes it down.
+    while os.read(0, 65536):
+        continue
     os.killpg(0, signal.SIGKILL)
 
 

@@ -25,7 +25,6 @@ TRUNCATED = '{"truncated":true}'
 LONGEST_MESSAGE, LONGEST_TRACEBACK = 4_000, 32_000
 
 
-
 class TimedOut(Exception):
     """The attempt ran past its timeout."""
 
@@ -50,7 +49,12 @@ class Slot:
     def keep_until(self, thread: asyncio.Future[Any]) -> None:
         """From now on only the end of the thread frees it."""
         self._kept = True
-        thread.add_done_callback(lambda _: self._release())
+        thread.add_done_callback(self._ended)
+
+    def _ended(self, thread: asyncio.Future[Any]) -> None:
+        # Looked at, because an attempt that timed out or was cancelled doesn't do it any more.
+        thread.exception()
+        self._release()
 
     def leave(self) -> None:
         """The attempt has ended."""
@@ -156,21 +160,28 @@ def classify_value(value: Any) -> Ended:
 
 def classify_error(error: BaseException, ask: Ask | None) -> Ended:
     """What a handler raised, or why it was ended."""
+    try:
+        return _classify_error(error, ask)
+    except Exception as broken:  # noqa: BLE001 - users' errors run code of theirs when they are looked at
+        return Broke(Failure(type(error).__name__, f"can't be described: {type(broken).__name__}"))
+
+
+def _classify_error(error: BaseException, ask: Ask | None) -> Ended:
     match error:
         case asyncio.CancelledError():
             return _classify_end(ask)
         case Retry():
-            return AskedAgain(error.delay, Failure("Retry", _short(str(error))))
+            return AskedAgain(error.delay, Failure("Retry", said(error)))
         case Discard():
-            return Broke(Failure(type(error).__name__, _short(str(error))), final=True)
+            return Broke(Failure(type(error).__name__, said(error)), final=True)
         case InvalidInput():
-            return Broke(Failure("invalid_payload", _short(str(error))), final=True)
+            return Broke(Failure("invalid_payload", said(error)), final=True)
         case TimedOut():
             return _timed_out()
         case ChildFailed():
             return Broke(error.failure)
         case ProcessDied():
-            return Broke(Failure("lost", str(error)), Outcome.LOST)
+            return Broke(Failure("lost", said(error)), Outcome.LOST)
     return Broke(failure_of(error))
 
 
@@ -192,7 +203,15 @@ def _timed_out() -> Ended:
 def failure_of(error: BaseException) -> Failure:
     """The error as kept on the job; the frames of the worker itself are left out."""
     lines = traceback.format_exception(type(error), error, _of_handler(error))
-    return Failure(type(error).__name__, _short(str(error)), _tail("".join(lines)))
+    return Failure(type(error).__name__, said(error), _storable("".join(lines))[-LONGEST_TRACEBACK:])
+
+
+def said(error: BaseException) -> str:
+    """The error's own words; some have none that can be had."""
+    try:
+        return _storable(str(error))[:LONGEST_MESSAGE]
+    except Exception as broken:  # noqa: BLE001 - its __str__ is the user's
+        return f"(no text: its __str__ raised {type(broken).__name__})"
 
 
 def _of_handler(error: BaseException) -> Any:
@@ -200,14 +219,6 @@ def _of_handler(error: BaseException) -> Any:
     while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("horae.worker."):
         frames = frames.tb_next
     return frames
-
-
-def _short(text: str) -> str:
-    return _storable(text)[:LONGEST_MESSAGE]
-
-
-def _tail(text: str) -> str:
-    return _storable(text)[-LONGEST_TRACEBACK:]
 
 
 def _storable(text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import structlog
+
 from horae.broker.base import Delivery
 from horae.domain.ids import WorkerId
 from horae.signals.base import Topic
@@ -15,6 +17,8 @@ from horae.worker.recorder import NotStarted, insist
 from horae.worker.runs import Runs
 from horae.worker.table import Ask, Entry
 from horae.worker.tasks import Tasks
+
+log = structlog.get_logger(__name__)
 
 PATIENCE = 0.2
 """seconds that a delivered job waits for a slot before it is given back"""
@@ -81,7 +85,7 @@ class Intake:
 
         stale = those(NotStarted.STALE)
         self._dropped("stale", len(stale))
-        for entry in stale:
+        for entry in [*stale, *those(NotStarted.BROKEN)]:
             self._table.leave(entry)
         if dead := those(NotStarted.DEAD):
             # Held until this worker has fenced itself and has a living row again.
@@ -95,7 +99,11 @@ class Intake:
         if not entries:
             return
         references = [entry.reference for entry in entries]
-        await insist(lambda: self._ports.store.give_back(references, delay))
+        try:
+            await insist(lambda: self._ports.store.give_back(references, delay))
+        except Exception:
+            # T12 finds them.
+            log.exception("worker.not_given_back", jobs=len(entries))
         for entry in entries:
             self._table.leave(entry)
         self._ports.signals.hint(Topic.DUE)

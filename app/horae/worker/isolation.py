@@ -11,7 +11,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import orjson
@@ -78,16 +79,16 @@ class Isolation:
         )
 
     async def _converse(self, process: asyncio.subprocess.Process, read_end: int, run: Run, reporter: Reporter) -> Any:
-        answers = await _reader(read_end)
-        assert process.stdin is not None  # noqa: S101 - asked for above
-        # Left open: its end tells the child that the worker is gone.
-        process.stdin.write(orjson.dumps(_job(run)) + b"\n")
-        while line := await answers.readline():
-            message = orjson.loads(line)
-            if "progress" in message:
-                await reporter.progress(*message["progress"])
-            else:
-                return _answer(message)
+        async with _reading(read_end) as answers:
+            assert process.stdin is not None  # noqa: S101 - asked for above
+            # Left open: its end tells the child that the worker is gone.
+            process.stdin.write(orjson.dumps(_job(run)) + b"\n")
+            while line := await answers.readline():
+                message = orjson.loads(line)
+                if "progress" in message:
+                    await reporter.progress(*message["progress"])
+                else:
+                    return _answer(message)
         raise ProcessDied(f"the process of this attempt {await _fate(process)}")
 
 
@@ -96,11 +97,17 @@ def _job(run: Run) -> dict[str, Any]:
     return {name: getattr(run, name) for name in fields}
 
 
-async def _reader(read_end: int) -> asyncio.StreamReader:
+@asynccontextmanager
+async def _reading(read_end: int) -> AsyncIterator[asyncio.StreamReader]:
     reader = asyncio.StreamReader(limit=LONGEST_LINE)
     loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", 0))
-    return reader
+    pipe = os.fdopen(read_end, "rb", 0)
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    try:
+        yield reader
+    finally:
+        # Its other end may be open in what the handler has started.
+        transport.close()
 
 
 def _answer(message: dict[str, Any]) -> Any:
@@ -114,14 +121,20 @@ def _answer(message: dict[str, Any]) -> Any:
 
 
 async def _fate(process: asyncio.subprocess.Process) -> str:
+    _hang_up(process)
     code = await process.wait()
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:
     """The whole process group, so that nothing the handler started outlives it."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    _hang_up(process)
     await process.wait()
+
+
+def _hang_up(process: asyncio.subprocess.Process) -> None:
+    """Closes our end of its standard input: asyncio waits for that, and what it left behind may hold the other end."""
+    if process.stdin is not None:
+        process.stdin.transport.abort()

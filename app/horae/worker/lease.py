@@ -108,7 +108,7 @@ class Lease:
         return self.seconds / 3
 
     async def _renewed(self) -> bool:
-        """Whether the row lives on. Without an answer the lease stays as fresh as it was; with a no it isn't any more."""
+        """Whether the row lives on. Unanswered, the lease is as fresh as it was; after a no it isn't any more."""
         sent = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._patience()):

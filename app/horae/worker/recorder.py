@@ -11,6 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -33,6 +34,7 @@ class NotStarted(Enum):
 
     STALE = "it belongs to somebody else now"
     REFUSED = "its queue is paused or it has expired"
+    BROKEN = "the database fails on it; T12 finds it"
     FOREIGN = "this worker doesn't have its handler"
     DEAD = "this worker's own row is dead"
 
@@ -82,28 +84,21 @@ class Recorder:
     async def _write_starts(self, starts: list[_Start]) -> list[Run | NotStarted]:
         answers: dict[_Start, Run | NotStarted] = {}
         for worker_id, group in _by_worker(starts, lambda start: start.worker_id).items():
-            found = _answers(await self._start_group(worker_id, [start.reference for start in group]))
-            answers |= {start: found.get(start.reference, NotStarted.STALE) for start in group}
+            written = await _apart(partial(self._start_group, worker_id), [start.reference for start in group])
+            told = [NotStarted.BROKEN if isinstance(answer, Exception) else answer for answer in written]
+            answers |= dict(zip(group, told, strict=True))
         return [answers[start] for start in starts]
 
-    async def _start_group(self, worker_id: WorkerId, references: Sequence[Reference]) -> Starts:
-        return await insist(lambda: self._store.start(worker_id, references, self._handlers, self._lease))
+    async def _start_group(self, worker_id: WorkerId, references: Sequence[Reference]) -> list[Run | NotStarted]:
+        found = _answers(await self._store.start(worker_id, references, self._handlers, self._lease))
+        return [found.get(reference, NotStarted.STALE) for reference in references]
 
     async def _write_ends(self, ends: list[_End]) -> list[Finished | Exception]:
         answers: dict[int, Finished | Exception] = {}
         for worker_id, group in _by_worker(ends, lambda end: end.worker_id).items():
-            written = await self._write_group(worker_id, [end.finish for end in group])
+            written = await _apart(partial(self._store.finish, worker_id), [end.finish for end in group])
             answers |= {id(end): answer for end, answer in zip(group, written, strict=True)}
         return [answers[id(end)] for end in ends]
-
-    async def _write_group(self, worker_id: WorkerId, finishes: Sequence[Finish]) -> list[Finished | Exception]:
-        try:
-            return list(await insist(lambda: self._store.finish(worker_id, finishes)))
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one record, its neighbours are written
-            if len(finishes) == 1:
-                return [error]
-            log.warning("worker.batch_split", jobs=len(finishes), error=str(error))
-            return [answer for finish in finishes for answer in await self._write_group(worker_id, [finish])]
 
 
 def _by_worker(items: Sequence[T], key: Callable[[T], WorkerId]) -> dict[WorkerId, list[T]]:
@@ -120,6 +115,17 @@ def _answers(starts: Starts) -> dict[Reference, Run | NotStarted]:
     answers |= dict.fromkeys(starts.foreign, NotStarted.FOREIGN)
     answers |= {run.reference: run for run in starts.started}
     return answers
+
+
+async def _apart(write: Callable[[Sequence[T]], Awaitable[list[R]]], items: Sequence[T]) -> list[R | Exception]:
+    """Writes them together or, where that fails, each for itself; an error stands in the place of one that can't be."""
+    try:
+        return list(await insist(lambda: write(items)))
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with one record, its neighbours are written
+        if len(items) == 1:
+            return [error]
+        log.warning("worker.batch_split", jobs=len(items), error=type(error).__name__)
+    return [answer for item in items for answer in await _apart(write, [item])]
 
 
 async def insist(write: Callable[[], Awaitable[R]]) -> R:

@@ -10,12 +10,12 @@ import structlog
 
 from horae.domain.errors import BrokerUnavailable
 from horae.domain.ids import WorkerId
-from horae.domain.job import FINAL, Outcome, Reference, State
+from horae.domain.job import FINAL, Failure, Outcome, Reference, State
 from horae.domain.transitions import FAIL, FAIL_FOR_GOOD, RETRY_ASKED
 from horae.signals.base import Event, Topic
 from horae.store.base import Finish, Finished, Run
-from horae.worker.executor import Attempt, Executor, failure_of
-from horae.worker.judge import judge
+from horae.worker.executor import Attempt, Executor
+from horae.worker.judge import Ended, judge
 from horae.worker.ports import Ports
 from horae.worker.progress import Progress
 from horae.worker.recorder import Recorder
@@ -51,15 +51,28 @@ class Runs:
         ended = await self._executor.execute(Attempt(run, entry, progress, remaining), self.slots.give_back)
         entry.running = False
         await progress.close()
-        if entry.ask is not Ask.DROP:
-            seconds = ports.clock.monotonic() - sent
-            await self._record(entry.worker_id, run, judge(run, ended, seconds, random.random()), seconds)
+        try:
+            await self._conclude(entry, run, ended, sent)
+        except asyncio.CancelledError:
+            # By something that the handler left behind, such as a timer: what is still to be done needs a fresh task.
+            self.tasks.spawn(self._conclude(entry, run, ended, sent))
+            raise
+
+    async def _conclude(self, entry: Entry, run: Run, ended: Ended, sent: float) -> None:
+        """Writes the end of the attempt, unless its row is lost; then the entry leaves, whatever went wrong."""
+        seconds = self._ports.clock.monotonic() - sent
+        try:
+            if entry.ask is not Ask.DROP:
+                await self._record(entry.worker_id, run, judge(run, ended, seconds, random.random()), seconds)
+        except Exception:
+            # Nobody runs it any more, so the next comparison gives its row back.
+            log.exception("worker.unrecorded", job_id=run.id)
         self.table.leave(entry)
-        ports.signals.hint(Topic.ROOM)
+        self._ports.signals.hint(Topic.ROOM)
 
     async def _record(self, worker_id: WorkerId, run: Run, finish: Finish, seconds: float) -> None:
         """T7 to T11, T14."""
-        finished = await self._write(worker_id, run, self._carry(finish))
+        finished = await self._carry(worker_id, run, finish)
         if finished.state is None:
             self._ports.metrics.stale_writes()
             return
@@ -78,18 +91,26 @@ class Runs:
         except Exception as error:
             # The database refuses a value of this one: the job must not stay RUNNING for it.
             log.exception("worker.unwritable", job_id=run.id)
-            plain = Finish(run.reference, FAIL_FOR_GOOD, Outcome.FAILED, error=failure_of(error))
+            # Its text may hold the statement with the values of others.
+            failure = Failure("unwritable", f"the database refuses the end of this attempt ({type(error).__name__})")
+            plain = Finish(run.reference, FAIL_FOR_GOOD, Outcome.FAILED, error=failure)
             return await self.recorder.finish(worker_id, plain)
 
-    def _carry(self, finish: Finish) -> Finish:
-        """Whether a delay message shall bring the job back: not too far ahead, and not too many at a time."""
+    async def _carry(self, worker_id: WorkerId, run: Run, finish: Finish) -> Finished:
+        """Writes it; a delay message shall bring the job back if that isn't too far ahead, nor too many at a time."""
         again = finish.move in {FAIL, RETRY_ASKED}
-        fits = finish.delay <= self._ports.broker.publisher.longest_delay and self.riding.has_room
-        return replace(finish, carried=True) if again and fits else finish
+        if not again or finish.delay > self._ports.broker.publisher.longest_delay or not self.riding.board():
+            return await self._write(worker_id, run, finish)
+        stays = 0.0
+        try:
+            finished = await self._write(worker_id, run, replace(finish, carried=True))
+            stays = finish.delay + CARRIED_GRACE if finished.carried else 0.0
+        finally:
+            self.riding.leave_after(stays)
+        return finished
 
     async def _ride(self, queue: str, finished: Finished, delay: float) -> None:
         """T8, T10: the row is committed, now the message. If it is lost T3 finds the row a little later."""
-        self.riding.leave_after(delay + CARRIED_GRACE)
         reference = Reference(finished.reference.id, finished.token)
         try:
             await self._ports.broker.publisher.publish_later(queue, reference, delay)
@@ -107,14 +128,15 @@ class Riding:
         self.limit = limit
         self._count = 0
 
-    @property
-    def has_room(self) -> bool:
-        """Whether one more may ride."""
-        return self._count < self.limit
+    def board(self) -> bool:
+        """One more rides, if there is room; it must leave."""
+        if self._count >= self.limit:
+            return False
+        self._count += 1
+        return True
 
     def leave_after(self, seconds: float) -> None:
-        """One more rides for so long."""
-        self._count += 1
+        """One rides no longer than for so long."""
         asyncio.get_running_loop().call_later(seconds, self._arrived)
 
     def _arrived(self) -> None:

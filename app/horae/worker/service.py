@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from horae.domain.errors import BrokerUnavailable
 from horae.domain.ids import WorkerId
 from horae.runtime.duty import Duty, Stop, run_duties
 from horae.signals.base import Topic
@@ -92,7 +91,8 @@ class Worker:
         await self._lease.trusted()
         try:
             await self._consumer.run()
-        except BrokerUnavailable:
+        except Exception:
+            # A worker that lives and takes nothing would only keep others from being started.
             log.exception("worker.broker_given_up")
             stop.set()
             raise
