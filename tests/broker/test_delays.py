@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from horae.broker import delays
@@ -101,11 +101,13 @@ def test_every_delay_is_waited_out_exactly_and_reaches_its_queue_alone() -> None
         assert arrival == Arrival(seconds, seconds.bit_count(), frozenset({"a.b"}))
 
 
+@settings(deadline=None)
 @given(SECONDS, QUEUES, st.frozensets(QUEUES))
 def test_no_name_of_a_queue_leads_anywhere_else(seconds: int, queue: str, others: frozenset[str]) -> None:
     assert walk(seconds, queue, others | {queue}) == Arrival(seconds, seconds.bit_count(), frozenset({queue}))
 
 
+@settings(deadline=None)
 @given(SECONDS, QUEUES)
 def test_a_message_is_published_where_it_is_held_at_once(seconds: int, queue: str) -> None:
     level = delays.first_level(seconds)

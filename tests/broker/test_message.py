@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from horae.broker.message import MalformedDelivery, decode, encode
@@ -26,6 +26,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(REFERENCES)
 def test_what_was_encoded_is_decoded(references: list[Reference]) -> None:
     assert list(decode(encode(references))) == references
@@ -35,12 +36,14 @@ def test_the_body_never_changes_within_a_version() -> None:
     assert encode([Reference(JobId(ID), 3)]) == b'{"v":1,"jobs":[["%b",3]]}' % ID.encode()
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_are_refused(body: bytes) -> None:
     with pytest.raises(MalformedDelivery):
         decode(body)
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_any_json_is_refused(content: object) -> None:
     with pytest.raises(MalformedDelivery):

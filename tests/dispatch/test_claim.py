@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from horae.broker.inprocess import InProcessBroker
-from horae.dispatch.claim import AGAIN, IN_FLIGHT, LARGEST_CLAIM, REST, Dispatcher
+from horae.dispatch.claim import AGAIN, LARGEST_CLAIM, REST, Dispatcher
 from horae.dispatch.window import Portion
 from horae.domain.errors import BrokerUnavailable, PublishReturned, PublishUnknown, StoreUnavailable
 from horae.domain.ids import JobId
@@ -96,22 +96,6 @@ async def test_a_large_portion_is_claimed_in_several_statements(
     assert faults.count("claim") == 2
 
 
-async def test_no_more_deliveries_than_the_limit_wait_for_their_confirm_at_once(
-    scene: Scene, dispatcher: Dispatcher, faults: Faults
-) -> None:
-    await submit(scene, IN_FLIGHT + 2)
-    held = [faults.hold("publish") for _ in range(IN_FLIGHT)]
-    dispatching = asyncio.create_task(dispatch(dispatcher, IN_FLIGHT + 2, [worker(free=1)]))
-    await held[-1].made.wait()
-    assert faults.count("publish") == IN_FLIGHT
-    assert not dispatching.done()
-    for each in held:
-        each.release()
-    assert await dispatching == IN_FLIGHT + 2
-    await dispatcher.settle()
-    assert faults.count("publish") == IN_FLIGHT + 2
-
-
 # ---------------------------------------------------------------------------------------------- certainly not published
 
 
@@ -131,26 +115,27 @@ async def test_after_a_refusal_nothing_is_claimed_for_a_while(
     scene: Scene, dispatcher: Dispatcher, faults: Faults
 ) -> None:
     faults.refuse("publish", BrokerUnavailable("away"))
-    assert dispatcher.resting == 0
+    assert dispatcher.resting("default") == 0
     await claimed(scene, dispatcher)
     await dispatcher.settle()
     await submit(scene, 1)
-    assert dispatcher.resting == REST
+    assert dispatcher.resting("default") == REST
     assert await dispatch(dispatcher, 10) == 0
     assert faults.count("claim") == 1
+    assert dispatcher.resting("mail") == 0
     scene.clock.turn(REST)
-    assert dispatcher.resting == 0
+    assert dispatcher.resting("default") == 0
     assert await dispatch(dispatcher, 10) == 2
 
 
-async def test_a_portion_is_cut_short_when_the_broker_refuses_meanwhile(
+async def test_every_delivery_of_a_refused_portion_is_taken_back(
     scene: Scene, dispatcher: Dispatcher, faults: Faults
 ) -> None:
-    await submit(scene, LARGEST_CLAIM + 3)
-    faults.refuse("publish", *[BrokerUnavailable("away")] * (LARGEST_CLAIM // 5))
-    assert await dispatch(dispatcher, LARGEST_CLAIM + 3, [worker(free=5)]) == LARGEST_CLAIM
+    await submit(scene, 23)
+    faults.refuse("publish", *[BrokerUnavailable("away")] * 5)
+    assert await dispatch(dispatcher, 23, [worker(free=5)]) == 23
     await dispatcher.settle()
-    assert await states(scene) == {State.PENDING: LARGEST_CLAIM + 3}
+    assert await states(scene) == {State.PENDING: 23}
 
 
 async def test_what_can_not_be_taken_back_is_left_to_its_lease(
@@ -178,7 +163,7 @@ async def test_without_a_confirm_the_same_tokens_are_published_again(
         for _ in range(2):
             await scene.clock.asleep()
             assert scene.clock.waiting == [AGAIN]
-            assert dispatcher.resting == REST
+            assert dispatcher.resting("default") == REST
             scene.clock.turn(AGAIN)
         await inbox.holds(3)
     assert inbox.references == [Reference(job_id, 1)] * 3
@@ -249,7 +234,7 @@ async def test_at_the_end_what_is_under_way_is_awaited_and_nothing_tried_twice(
 async def test_an_error_that_nobody_foresaw_ends_one_delivery_only(
     scene: Scene, dispatcher: Dispatcher, faults: Faults, logs: Logs
 ) -> None:
-    count = IN_FLIGHT + 1
+    count = 65
     faults.refuse("publish", *[RuntimeError("a bug")] * count)
     await submit(scene, count + 1)
     assert await dispatch(dispatcher, count + 1, [worker(free=1)]) == count + 1

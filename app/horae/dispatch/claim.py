@@ -22,16 +22,17 @@ from horae.store.base import Capacity, DispatchStore
 log = structlog.get_logger(__name__)
 
 LARGEST_CLAIM = 500
-IN_FLIGHT = 64
-"""deliveries that wait for their confirm at the same time"""
 AGAIN = 0.5
 """seconds between two tries of a publish without a confirm"""
 REST = 1.0
-"""seconds without a claim after the broker has refused one"""
+"""seconds without a claim for a queue after the broker has refused a delivery of it, or not confirmed one"""
 
 
 class Dispatcher:
-    """Claims portions and publishes them in the background."""
+    """Claims portions and publishes them in the background, so that a sick queue holds up no other.
+
+    What is under way at once is bounded by the window: no more jobs are QUEUED.
+    """
 
     def __init__(
         self, store: DispatchStore, publisher: Publisher, clock: Clock, metrics: Metrics, lease: float
@@ -42,24 +43,22 @@ class Dispatcher:
         self._metrics = metrics
         self._lease = lease
         self._publishing: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Semaphore(IN_FLIGHT)
-        self._rest_until = float("-inf")
+        self._rest_until: dict[str, float] = {}
         self._ending = asyncio.Event()
 
-    @property
-    def resting(self) -> float:
-        """Seconds for which nothing should be claimed, because the broker has just refused a delivery."""
-        return max(0.0, self._rest_until - self._clock.monotonic())
+    def resting(self, queue: str) -> float:
+        """Seconds for which nothing of the queue should be claimed, because its last delivery didn't get through."""
+        return max(0.0, self._rest_until.get(queue, 0.0) - self._clock.monotonic())
 
     async def dispatch(self, portion: Portion, workers: Sequence[Capacity]) -> int:
         """Claims the portion and hands it on to be published; answers how many jobs it got."""
         claimed = 0
         for lane in portion.lanes:
-            while claimed < portion.count and not self.resting:
+            while claimed < portion.count and not self.resting(portion.queue):
                 wanted = min(portion.count - claimed, LARGEST_CLAIM)
                 references = await self._claim(lane, wanted)
                 claimed += len(references)
-                await self._hand_on(portion.queue, references, workers)
+                self._hand_on(portion.queue, references, workers)
                 if len(references) < wanted:
                     break
         return claimed
@@ -70,18 +69,16 @@ class Dispatcher:
         self._metrics.claimed(self._clock.monotonic() - began)
         return references
 
-    async def _hand_on(self, queue: str, references: Sequence[Reference], workers: Sequence[Capacity]) -> None:
+    def _hand_on(self, queue: str, references: Sequence[Reference], workers: Sequence[Capacity]) -> None:
         until = self._clock.monotonic() + self._lease
         size = delivery_size(len(references), workers, queue)
         for start in range(0, len(references), size):
-            await self._room.acquire()
             task = asyncio.create_task(self._publish(queue, references[start : start + size], until))
             self._publishing.add(task)
             task.add_done_callback(self._published)
 
     def _published(self, task: asyncio.Task[None]) -> None:
         self._publishing.discard(task)
-        self._room.release()
         if not task.cancelled() and (error := task.exception()) is not None:
             # T12 finds the jobs.
             log.error("dispatch.failed", error=repr(error), exc_info=error)
@@ -94,15 +91,18 @@ class Dispatcher:
                 return
             except PublishUnknown as error:
                 log.warning("dispatch.unconfirmed", queue=queue, jobs=len(references), error=str(error))
-                self._rest_until = self._clock.monotonic() + REST
+                self._rest(queue)
                 if self._clock.monotonic() + AGAIN >= until or await self._clock.wait(self._ending, AGAIN):
                     return
             except BrokerUnavailable as error:
                 level = log.error if isinstance(error, PublishReturned) else log.warning
                 level("dispatch.refused", queue=queue, jobs=len(references), error=str(error))
-                self._rest_until = self._clock.monotonic() + REST
+                self._rest(queue)
                 await self._take_back(references)
                 return
+
+    def _rest(self, queue: str) -> None:
+        self._rest_until[queue] = self._clock.monotonic() + REST
 
     async def _take_back(self, references: Sequence[Reference]) -> None:
         try:

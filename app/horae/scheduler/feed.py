@@ -31,8 +31,6 @@ class Feed:
 
     async def run_once(self) -> float:
         """Claims and publishes what there is room for."""
-        if resting := self._dispatcher.resting:
-            return resting
         survey = await self._store.survey()
         todo = plan(survey, self._dealt)
         if await self._dispatch(todo, survey):
@@ -44,6 +42,8 @@ class Feed:
     async def _dispatch(self, todo: Plan, survey: Survey) -> int:
         claimed = 0
         for portion in todo.portions:
+            if self._dispatcher.resting(portion.queue):
+                continue
             self._dealt[portion.queue] += portion.count
             claimed += await self._dispatcher.dispatch(portion, survey.workers)
         return claimed
@@ -54,7 +54,8 @@ class Feed:
             waits.append(next_due)
         if todo.full or todo.portions:
             # Due, and not to be had: no room, or locked for the moment by somebody else.
-            waits.append(max(self._look, self._dispatcher.resting))
+            rests = (self._dispatcher.resting(portion.queue) for portion in todo.portions)
+            waits.append(max(self._look, min(rests, default=0.0)))
             self._look = min(self._look * 2, LONGEST_LOOK)
         else:
             self._look = SHORTEST_LOOK

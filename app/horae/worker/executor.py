@@ -6,7 +6,7 @@ import asyncio
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import orjson
 
@@ -23,10 +23,6 @@ from horae.worker.threads import in_thread
 LARGEST_RESULT = 256 * 1024
 TRUNCATED = '{"truncated":true}'
 LONGEST_MESSAGE, LONGEST_TRACEBACK = 4_000, 32_000
-
-
-class TimedOut(Exception):
-    """The attempt ran past its timeout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +66,21 @@ class Executor:
         self._isolation = isolation
 
     async def execute(self, attempt: Attempt, release: Callable[[], None]) -> Ended:
-        """How the attempt ended. Never raises, and is never left with the handler of an `async def` still running."""
-        slot = Slot(release)
+        """How the attempt ended. Never raises, and is never left with the handler of an `async def` still running.
+
+        Once it was asked to end, the reason decides, whatever the handler returns or raises then: one that was cut off
+        and returns early has not succeeded.
+        """
+        ended = await self._ended(attempt, Slot(release))
+        return ended if attempt.entry.ask is None else classify_ask(attempt.entry.ask)
+
+    async def _ended(self, attempt: Attempt, slot: Slot) -> Ended:
         try:
             if attempt.entry.ask is not None:
                 raise asyncio.CancelledError  # noqa: TRY301 - asked to end before it began
             return classify_value(await self._call(attempt, slot))
         except BaseException as error:  # noqa: BLE001 - SystemExit in a handler must not end the worker
-            return classify_error(error, attempt.entry.ask)
+            return classify_error(error)
         finally:
             _forget_cancellation()
             slot.leave()
@@ -143,11 +146,9 @@ async def _until_asked(work: asyncio.Future[Any], attempt: Attempt) -> Any:
         asked.cancel()
     if work in done:
         return work.result()
-    if attempt.entry.context is not None:
-        attempt.entry.context.ask_to_cancel()
-    if asked in done:
-        raise asyncio.CancelledError
-    raise TimedOut
+    if asked not in done:
+        attempt.entry.time_out()
+    raise asyncio.CancelledError
 
 
 def classify_value(value: Any) -> Ended:
@@ -158,46 +159,41 @@ def classify_value(value: Any) -> Ended:
     return Returned(text.decode() if len(text) <= LARGEST_RESULT else TRUNCATED)
 
 
-def classify_error(error: BaseException, ask: Ask | None) -> Ended:
-    """What a handler raised, or why it was ended."""
+def classify_ask(ask: Ask) -> Ended:
+    """Why an attempt was ended before its handler was done."""
+    match ask:
+        case Ask.TIMEOUT:
+            return Broke(Failure("timed_out", "the attempt ran past its timeout"), Outcome.TIMED_OUT)
+        case Ask.CANCEL:
+            return Cancelled()
+        case Ask.RELEASE | Ask.DROP:
+            return Released()
+    assert_never(ask)
+
+
+def classify_error(error: BaseException) -> Ended:
+    """What a handler raised."""
     try:
-        return _classify_error(error, ask)
+        return _classify_error(error)
     except Exception as broken:  # noqa: BLE001 - users' errors run code of theirs when they are looked at
         return Broke(Failure(type(error).__name__, f"can't be described: {type(broken).__name__}"))
 
 
-def _classify_error(error: BaseException, ask: Ask | None) -> Ended:
+def _classify_error(error: BaseException) -> Ended:
     match error:
         case asyncio.CancelledError():
-            return _classify_end(ask)
+            return Broke(Failure("CancelledError", "something that the handler waited for was cancelled"))
         case Retry():
             return AskedAgain(error.delay, Failure("Retry", said(error)))
         case Discard():
             return Broke(Failure(type(error).__name__, said(error)), final=True)
         case InvalidInput():
             return Broke(Failure("invalid_payload", said(error)), final=True)
-        case TimedOut():
-            return _timed_out()
         case ChildFailed():
             return Broke(error.failure)
         case ProcessDied():
             return Broke(Failure("lost", said(error)), Outcome.LOST)
     return Broke(failure_of(error))
-
-
-def _classify_end(ask: Ask | None) -> Ended:
-    match ask:
-        case Ask.TIMEOUT:
-            return _timed_out()
-        case Ask.CANCEL:
-            return Cancelled()
-        case Ask.RELEASE | Ask.DROP:
-            return Released()
-    return Broke(Failure("CancelledError", "something that the handler waited for was cancelled"))
-
-
-def _timed_out() -> Ended:
-    return Broke(Failure("timed_out", "the attempt ran past its timeout"), Outcome.TIMED_OUT)
 
 
 def failure_of(error: BaseException) -> Failure:
