@@ -178,10 +178,11 @@ async def test_while_the_broker_is_away_nothing_is_claimed(scene: Scene, feed: F
     await submit(scene, 1)
     assert await feed.run_once() == 0.0
     await taken_back(scene)
+    claims = faults.count("claim")
     assert await feed.run_once() == REST
     await submit(scene, 1)
     assert await feed.run_once() == REST
-    assert faults.count("claim") == 1
+    assert faults.count("claim") == claims
     scene.clock.turn(REST)
     await fill(feed)
     assert await queued(scene) == 2

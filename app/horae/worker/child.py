@@ -85,7 +85,7 @@ def main() -> None:
     """Runs the job and answers."""
     descriptor = int(sys.argv[1])
     # What the handler starts must not keep the pipe open: its end is how the worker learns of this process's death.
-    os.set_inheritable(descriptor, False)
+    os.set_inheritable(descriptor, False)  # noqa: FBT003 - it takes no keywords
     reporter = PipeReporter(descriptor)
     handlers, http_allow = ([word for word in words.split(",") if word] for words in sys.argv[2:4])
     registry = load(handlers, http_allow)
