@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from horae.api.application import build_app
 from horae.api.context import ApiDeps
-from horae.handlers.loader import load
+from horae.handlers.loader import built_in
 from horae.runtime.clock import SystemClock
 from horae.runtime.health import Readiness
 from horae.runtime.metrics import Metrics
@@ -39,7 +39,7 @@ def deps_over(stores: Stores, signals: Signals) -> ApiDeps:
         clock=SystemClock(),
         metrics=Metrics(),
         readiness=Readiness(["api"]),
-        handlers=load(()).infos(),
+        handlers=built_in().infos(),
     )
 
 

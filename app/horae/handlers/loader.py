@@ -28,15 +28,21 @@ def load(specs: Sequence[str], http_allow: Sequence[str] = ()) -> Registry:
     Raises:
         SettingsError: one line that names the setting, what couldn't be loaded, and why.
     """
-    registry = Registry()
-    registry.include(BASIC)
-    add_http(registry, http_allow)
+    registry = built_in(http_allow)
     for spec in specs:
         _load_one(spec)
     try:
         registry.include(DEFAULT)
     except ValueError as error:
         raise SettingsError(f"HORAE_HANDLERS: {error}") from None
+    return registry
+
+
+def built_in(http_allow: Sequence[str] = ()) -> Registry:
+    """The built-in handlers alone."""
+    registry = Registry()
+    registry.include(BASIC)
+    add_http(registry, http_allow)
     return registry
 
 

@@ -136,5 +136,5 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
 
 def _hang_up(process: asyncio.subprocess.Process) -> None:
     """Closes our end of its standard input: asyncio waits for that, and what it left behind may hold the other end."""
-    if process.stdin is not None:
+    if process.stdin is not None and not process.stdin.is_closing():
         process.stdin.transport.abort()
