@@ -66,4 +66,4 @@ async def test_a_delayed_job_starts_on_time(shared: Installation, queue: str) ->
     submitted = [await shared.client.submit("noop", queue=queue, delay=seconds) for seconds in delays]
     for seconds, job in zip(delays, submitted, strict=True):
         assert (job.run_at - job.created_at).total_seconds() == pytest.approx(seconds)
-        assert 0 <= late(await shared.client.wait(job.id, 10)) <= 0.1
+        assert 0 <= late(await shared.client.wait(job.id, 10)) < 1
