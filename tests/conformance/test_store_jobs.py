@@ -268,6 +268,26 @@ async def test_cancel_asks_a_running_job_and_only_once(scene: Scene) -> None:
     assert await scene.stores.worker.cancel_requests(scene.worker) == [run.reference]
 
 
+async def test_a_cancel_that_is_applied_late_spares_the_next_round(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await scene.run()
+    database = scene.stores.database
+    transact = database.transact
+
+    async def meanwhile(work: Any) -> Any:
+        monkeypatch.undo()
+        await scene.finish(run.reference, FAIL_FOR_GOOD, error=BROKEN)
+        await scene.stores.jobs.retry("default", [run.id])
+        await scene.again(run.id)
+        return await transact(work)
+
+    monkeypatch.setattr(database, "transact", meanwhile)
+    assert await scene.stores.jobs.cancel("default", [run.id]) == frozenset()
+    job = await scene.job(run.id)
+    assert (job.state, job.round, job.cancel_requested) == (State.RUNNING, 1, False)
+
+
 @pytest.mark.parametrize("move", [FAIL, RETRY_ASKED, RELEASE, CANCEL_RUNNING], ids=lambda move: move.row)
 async def test_a_run_that_was_asked_to_cancel_ends_cancelled(scene: Scene, move: Move) -> None:
     run = await scene.run()

@@ -145,6 +145,18 @@ async def test_a_queue_is_known_by_its_worker(scene: Scene) -> None:
     assert await queues(scene) == {}
 
 
+async def test_a_worker_of_every_queue_makes_no_queue_known(scene: Scene) -> None:
+    await scene.new_worker(queues=("*",))
+    assert set(await queues(scene)) == {"default"}
+
+
+async def test_queues_with_waiting_jobs_are_found_in_every_namespace(scene: Scene) -> None:
+    await scene.submit(queue="mail")
+    await scene.submit("theirs", queue="reports", delay_seconds=3600)
+    await scene.reach(State.SUCCESS, queue="done")
+    assert await scene.stores.worker.waiting_queues() == ["mail", "reports"]
+
+
 async def test_a_queue_is_known_by_its_jobs_until_they_are_final(scene: Scene) -> None:
     job = await scene.submit(queue="mail")
     assert (await queues(scene))["mail"].depth == {**NO_JOBS, State.PENDING: 1}
