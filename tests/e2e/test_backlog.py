@@ -33,9 +33,7 @@ async def test_an_urgent_job_overtakes_a_backlog(shared: Installation, queue: st
     assert shared.states(queue=queue)[State.PENDING] > COUNT / 2
 
 
-async def test_without_a_worker_a_backlog_stays_in_the_database_until_one_comes(
-    site: Installation, queue: str
-) -> None:
+async def test_without_a_worker_a_backlog_stays_in_the_database_until_one_comes(site: Installation, queue: str) -> None:
     scheduler, *_ = await site.serve_all("scheduler", "api", "worker")
     await rounds_of(site, 1)
     await site.submit(COUNT, "noop", queue=queue)

@@ -12,6 +12,7 @@ from horae.client import Client, State
 from tests.e2e.support.installation import Addresses, Installation, once
 from tests.e2e.support.servers import fresh
 from tests.support.proxy import Cut, MySqlProxy
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.service
 
@@ -23,6 +24,8 @@ MOVES = {
     "start": "UPDATE jobs SET state='RUNNING'",
     "finish": "UPDATE jobs SET state='SUCCESS'",
 }
+AT_ONCE = {"submit": 10}
+"""requests at the same time: a client that was cut off comes again after a second"""
 FATES = {"applied": Cut.UNANSWERED, "rolled-back": Cut.UNSENT}
 CASES = [(f"{move}-{fate}", move, fate) for move in MOVES for fate in FATES]
 
@@ -56,14 +59,14 @@ async def behind(
 async def test_a_lost_answer_does_no_harm(
     behind: Installation, proxy: MySqlProxy, queue: str, move: str, fate: str
 ) -> None:
-    # A client is told to come again in a second, a scheduler comes again ever more slowly.
-    at_once = 10 if move == "submit" else 1
     for _ in range(CUTS):
         proxy.plan("COMMIT", FATES[fate], after=MOVES[move])
+        # In between one passes: whoever fails time after time comes again ever more slowly.
         proxy.plan("COMMIT", None, after=MOVES[move])
     ids: list[str] = []
-    while proxy.planned:
-        ids += await submitted(behind.client, queue, range(len(ids), len(ids) + at_once))
+    while planned := proxy.planned:
+        ids += await submitted(behind.client, queue, range(len(ids), len(ids) + AT_ONCE.get(move, 1)))
+        await eventually(lambda planned=planned: proxy.planned < planned)  # type: ignore[misc]
     await behind.become({State.SUCCESS: len(ids)}, LEASE + 10, queue=queue)
     assert set(behind.column("id", queue=queue)) == set(ids)
     assert set(behind.column("attempt", queue=queue)) == {1}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from horae.broker.inprocess import InProcessBroker
-from horae.handlers import Registry
 from horae.runtime.metrics import Metrics
 from horae.signals.inprocess import InProcessSignals
 from horae.store.sql import Stores
@@ -13,6 +14,8 @@ from horae.worker.ports import Ports
 from tests.dispatch import fixtures
 from tests.dispatch.faults import Faults
 from tests.support.clock import ManualClock
+from tests.support.scene import Scene
+from tests.worker.shop import Shop
 
 broker = fixtures.broker
 faults = fixtures.faults
@@ -43,6 +46,10 @@ def ports(
 
 
 @pytest.fixture
-def registry() -> Registry:
-    """Handlers of this test alone."""
-    return Registry()
+async def shop(ports: Ports, scene: Scene) -> AsyncIterator[Shop]:
+    """The parts of a worker with a fresh lease. At its end nothing is left in it."""
+    shop = Shop(ports, scene)
+    await shop.lease.run_once()
+    yield shop
+    shop.handlers.gate.set()
+    await shop.idle()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from horae.worker.slots import Slots
-from tests.support.waiting import PATIENCE, eventually
+from tests.support.waiting import PATIENCE
 
 
 def ask(slots: Slots, wanted: int, within: float = PATIENCE) -> asyncio.Task[int]:
@@ -90,31 +90,16 @@ async def test_who_gives_up_waiting_stands_in_nobodys_way() -> None:
     assert await second == 1
 
 
-async def test_a_turn_that_comes_in_the_moment_of_giving_up_goes_to_the_next() -> None:
+@pytest.mark.parametrize("gives_up_first", [True, False])
+async def test_a_turn_that_comes_in_the_moment_of_giving_up_goes_to_the_next(gives_up_first: bool) -> None:
     slots = Slots(1)
     await slots.take(1, 0)
     first, second = ask(slots, 1), ask(slots, 1)
     await settle()
-    slots.give_back()
-    first.cancel()
+    for act in (first.cancel, slots.give_back) if gives_up_first else (slots.give_back, first.cancel):
+        act()
     assert await second == 1
     assert first.cancelled()
-
-
-async def test_a_turn_that_comes_together_with_the_end_of_its_time_is_not_lost() -> None:
-    slots = Slots(1)
-    await slots.take(1, 0)
-    loop = asyncio.get_running_loop()
-    first = ask(slots, 1, within=0.01)
-    await settle()
-    second = ask(slots, 1)
-    # In the same round of the loop as the timeout, before it.
-    loop.call_at(loop.time() + 0.005, lambda: None)
-    await eventually(lambda: bool(slots._waiting))
-    turn = slots._waiting[0]
-    turn.add_done_callback(lambda _: first.cancel())
-    slots.give_back()
-    assert await second == 1
 
 
 Step = tuple[str, int]

@@ -1,4 +1,4 @@
-"""An installation of Horae for a test: servers, a database of its own, roles as processes, and means to see the truth."""
+"""An installation of Horae for a test: servers, a database of its own, roles as processes, and means to see what is."""
 
 from __future__ import annotations
 
@@ -102,7 +102,9 @@ class Installation:
 
     # ---------------------------------------------------------------------------------------------------------- jobs
 
-    async def submit(self, count: int, handler: str, payload: Mapping[str, Any] | None = None, **fields: Any) -> list[str]:
+    async def submit(
+        self, count: int, handler: str, payload: Mapping[str, Any] | None = None, **fields: Any
+    ) -> list[str]:
         """So many equal jobs by one request; their ids."""
         return list(await self.client.submit_many([new_job(handler, payload, **fields)] * count))
 
