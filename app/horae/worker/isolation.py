@@ -121,6 +121,7 @@ def _answer(message: dict[str, Any]) -> Any:
 
 
 async def _fate(process: asyncio.subprocess.Process) -> str:
+    _hang_up(process)
     code = await process.wait()
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
@@ -129,4 +130,11 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
     """The whole process group, so that nothing the handler started outlives it."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    _hang_up(process)
     await process.wait()
+
+
+def _hang_up(process: asyncio.subprocess.Process) -> None:
+    """Closes our end of its standard input: asyncio waits for that, and what it left behind may hold the other end."""
+    if process.stdin is not None and not process.stdin.is_closing():
+        process.stdin.transport.abort()
