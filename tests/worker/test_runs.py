@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import orjson
@@ -17,6 +20,7 @@ from horae.runtime.metrics import Metrics
 from horae.signals.base import Topic
 from horae.signals.inprocess import InProcessSignals
 from horae.store.base import Finish
+from horae.store.sql import Stores
 from horae.worker import runs
 from horae.worker.table import Ask
 from tests.dispatch.faults import Faults, Logs
@@ -276,3 +280,25 @@ async def test_a_retry_that_no_message_brings_back_wakes_the_schedulers(shop: Sh
 async def test_while_it_runs_its_row_wakes_nobody_before_its_timeout_and_two_leases(scene: Scene, shop: Shop) -> None:
     reference = await shop.begin(timeout_seconds=60)
     assert (await shop.job(reference)).wake_at == scene.at(60 + 2 * LEASE)
+
+
+async def test_a_success_waits_for_a_database_that_is_locked_or_full(
+    shop: Shop, faults: Faults, logs: Logs, stores: Stores
+) -> None:
+    reference = await shop.begin()
+    async with locked(stores):
+        shop.handlers.gate.set()
+        await eventually(lambda: faults.count("finish") > 2 or shop.table.get(reference) is None)
+    await shop.idle()
+    assert await shop.outcomes(reference) == ["success"]
+
+
+@asynccontextmanager
+async def locked(stores: Stores) -> AsyncIterator[None]:
+    """Another process writes, for longer than a writer waits."""
+    async with stores.database.engine.connect() as connection:
+        await connection.exec_driver_sql("PRAGMA busy_timeout = 20")
+    with closing(sqlite3.connect(stores.database.engine.url.database or "", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.text import Text
@@ -60,14 +63,25 @@ def serve(**flags: Any) -> None:
     gives back at once.
     """
     settings = read_settings(flags)
-    raise click.exceptions.Exit(run(_serve(settings)))
+    run(_serve(settings))
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings) -> NoReturn:
     # Every role and backend takes its time to import: help and a wrong setting shouldn't wait for them.
     from horae.bootstrap import serve as serve_until_stopped  # noqa: PLC0415
 
-    return await serve_until_stopped(settings, partial(_greet, settings))
+    _leave(await serve_until_stopped(settings, partial(_greet, settings)))
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process. All is given back and closed: what a handler left behind, a task or a thread, isn't waited for.
+
+    The end of the event loop would wait for both.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _greet(settings: Settings, url: str | None) -> None:

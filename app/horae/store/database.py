@@ -11,7 +11,7 @@ import asyncio
 import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from horae.domain.errors import OutcomeUnknown, SettingsError, StoreUnavailable
 from horae.runtime.clock import Clock
-from horae.store.dialect import Moment, Utc, is_lost, wants_redo
+from horae.store.dialect import Moment, Utc, is_lost, refuses_all, wants_redo
 
 log = structlog.get_logger(__name__)
 
@@ -130,7 +130,7 @@ class MySql:
             try:
                 return await self._once(work)
             except DBAPIError as error:
-                if is_lost(error) or (wants_redo(error) and tries == TRIES - 1):
+                if is_lost(error) or refuses_all(error) or (wants_redo(error) and tries == TRIES - 1):
                     raise StoreUnavailable(reason(error)) from error
                 if not wants_redo(error):
                     raise
@@ -227,17 +227,24 @@ class Sqlite:
 
     async def transact(self, work: Work[R]) -> R:
         """See `Database`. Shielded: a statement goes on in SQLite's thread whatever becomes of the caller."""
-        return await asyncio.shield(asyncio.ensure_future(self._once(work)))
+        try:
+            return await asyncio.shield(asyncio.ensure_future(self._once(work)))
+        except DBAPIError as error:
+            if not refuses_all(error):
+                raise
+            raise StoreUnavailable(reason(error)) from error
 
     async def _once(self, work: Work[R]) -> R:
         async with self._turn, self.engine.connect() as connection:
             await connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
                 result = await work(Transaction(connection, self._now()))
+                await connection.exec_driver_sql("COMMIT")
             except BaseException:
-                await connection.exec_driver_sql("ROLLBACK")
+                # A full disk ends the transaction by itself.
+                with suppress(DBAPIError):
+                    await connection.exec_driver_sql("ROLLBACK")
                 raise
-            await connection.exec_driver_sql("COMMIT")
             return result
 
     async def read(self, work: Work[R]) -> R:

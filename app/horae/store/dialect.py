@@ -28,6 +28,12 @@ _LOST = frozenset({0, 1040, 1053, 1152, 1158, 1159, 1160, 1161, 1927})
 """A server that shuts down, ends the connection or has too many; 2000 to 2999 are the client's own: lost, refused."""
 
 
+_FULL = frozenset({1021, 1114, 1290, 1836, 3100})
+"""A server whose disk is full, that is read-only, or that refuses to write for its replicas' sake."""
+
+_SQLITE_FULL = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY")
+
+
 def micros(seconds: float) -> int:
     """Seconds as whole microseconds, rounded up: nothing is ever due early."""
     return -int(-seconds * 1_000_000 // 1)
@@ -164,6 +170,12 @@ def wants_redo(error: DBAPIError) -> bool:
 def is_duplicate(error: DBAPIError) -> bool:
     """Whether a unique key was violated."""
     return error_number(error) == DUPLICATE or "UNIQUE constraint failed" in str(error.orig)
+
+
+def refuses_all(error: DBAPIError) -> bool:
+    """Whether the database takes no writes at present, whatever they are: nothing is wrong with this one."""
+    sqlite: str = getattr(error.orig, "sqlite_errorname", "")
+    return error_number(error) in _FULL or sqlite.startswith(_SQLITE_FULL)
 
 
 def is_lost(error: BaseException) -> bool:

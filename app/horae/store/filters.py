@@ -1,8 +1,15 @@
-"""What a list of jobs is narrowed to, as SQL."""
+"""What a list of jobs is narrowed to, as SQL.
+
+A list is newest first, and only equalities on the beginning of an index let MySQL read it in that order. So a filter is
+taken apart into alternatives, one for each state and for each thing that a text may mean; each gives its newest ids,
+and the newest of those are the page. With IN or OR in their place all that is found would be read and sorted.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,43 +21,74 @@ from horae.store.tables import jobs, tags
 ERRORS_SEARCHED = 10_000
 """how many of the newest jobs are searched for words of an error"""
 
-S = TypeVar("S", bound=sa.Select[Any])
+Conditions = list[sa.ColumnElement[bool]]
 
 
-def matching(statement: S, namespace: str, where: JobFilter) -> S:
-    """The statement, narrowed to the namespace's jobs that the filter finds."""
-    conditions: list[sa.ColumnElement[bool]] = [jobs.c.namespace == namespace]
-    if where.states:
-        conditions.append(jobs.c.state.in_(sorted(where.states)))
-    if where.queue is not None:
-        conditions.append(jobs.c.queue == where.queue)
-    if where.handler is not None:
-        conditions.append(jobs.c.handler == where.handler)
-    if where.schedule_id is not None:
-        conditions.append(jobs.c.schedule_id == where.schedule_id)
+def newest(namespace: str, where: JobFilter, limit: int, before: str | None = None) -> sa.Subquery:
+    """The ids of the newest jobs that the filter finds, older than the job `before`."""
+    older = [] if before is None else [jobs.c.id < before]
+    states: list[Conditions] = [[jobs.c.state == state] for state in sorted(where.states)] or [[]]
+    ids = _any_of(
+        sa.select(jobs.c.id)
+        .where(*_common(namespace, where), *state, *meaning, *older)
+        .order_by(jobs.c.id.desc())
+        .limit(limit)
+        for state in states
+        for meaning in _meanings(namespace, where)
+    )
+    return sa.select(ids.c.id).order_by(ids.c.id.desc()).limit(limit).subquery("newest")
+
+
+def found(namespace: str, where: JobFilter) -> sa.Subquery:
+    """The ids of all jobs that the filter finds, in no order."""
+    states = [jobs.c.state.in_(sorted(where.states))] if where.states else []
+    return _any_of(
+        sa.select(jobs.c.id).where(*_common(namespace, where), *states, *meaning)
+        for meaning in _meanings(namespace, where)
+    )
+
+
+def _any_of(alternatives: Iterable[sa.Select[Any]]) -> sa.Subquery:
+    """Each id that one of them finds, once."""
+    first, *others = alternatives
+    if not others:
+        return first.subquery("found")
+    return sa.union(*(sa.select(each.subquery().c.id) for each in (first, *others))).subquery("found")
+
+
+def _common(namespace: str, where: JobFilter) -> Conditions:
+    given = {
+        jobs.c.queue: where.queue,
+        jobs.c.handler: where.handler,
+        jobs.c.schedule_id: where.schedule_id,
+    }
+    conditions = [
+        jobs.c.namespace == namespace,
+        *(column == value for column, value in given.items() if value is not None),
+    ]
     if where.created_after is not None:
         conditions.append(jobs.c.created_at >= where.created_after)
     if where.created_before is not None:
         conditions.append(jobs.c.created_at < where.created_before)
     if where.tag is not None:
         conditions.append(_tagged(namespace, where.tag))
-    narrowed = statement.where(*conditions)
-    return narrowed if where.text is None else narrowed.where(_says(namespace, where.text, narrowed))
+    return conditions
 
 
 def _tagged(namespace: str, tag: str) -> sa.ColumnElement[bool]:
     return jobs.c.id.in_(sa.select(tags.c.job_id).where(tags.c.namespace == namespace, tags.c.tag == tag))
 
 
-def _says(namespace: str, text: str, others: sa.Select[Any]) -> sa.ColumnElement[bool]:
-    """A job id, the start of a handler's name, a tag, or words of a recent error."""
-    if is_id(text):
-        return jobs.c.id == text
-    # The derived table: MySQL knows no LIMIT directly inside IN.
-    recent = others.with_only_columns(jobs.c.id).order_by(jobs.c.id.desc()).limit(ERRORS_SEARCHED).subquery("recent")
-    words = [jobs.c.error.icontains(dumps(word)[1:-1], autoescape=True) for word in text.split()]
-    return sa.or_(
-        jobs.c.handler.startswith(text, autoescape=True),
-        _tagged(namespace, text),
-        sa.and_(jobs.c.id.in_(sa.select(recent.c.id)), *words),
-    )
+def _meanings(namespace: str, where: JobFilter) -> list[Conditions]:
+    """What the text may be: a job id; else the start of a handler's name, a tag, or words of a recent error."""
+    if where.text is None:
+        return [[]]
+    if is_id(where.text):
+        return [[jobs.c.id == where.text]]
+    recent = newest(namespace, replace(where, text=None), ERRORS_SEARCHED)
+    words = [jobs.c.error.icontains(dumps(word)[1:-1], autoescape=True) for word in where.text.split()]
+    return [
+        [jobs.c.handler.startswith(where.text, autoescape=True)],
+        [_tagged(namespace, where.text)],
+        [jobs.c.id.in_(sa.select(recent.c.id)), *words],
+    ]

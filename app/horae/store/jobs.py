@@ -14,7 +14,7 @@ from horae.domain.transitions import ASK_CANCEL, CANCEL, EDIT, RETRY_BY_HAND
 from horae.store.base import Edit, JobFilter
 from horae.store.database import Database, Transaction
 from horae.store.dialect import micros
-from horae.store.filters import matching
+from horae.store.filters import found, newest
 from horae.store.moves import moved
 from horae.store.rescues import delete_jobs
 from horae.store.rows import attempt_of, backoff_text, dumps, job_of, last_attempt_of
@@ -35,15 +35,14 @@ class Jobs(Submissions):
 
     async def page(self, namespace: str, where: JobFilter, limit: int, before: str | None = None) -> list[Job]:
         """See `JobStore`."""
-        statement = matching(sa.select(jobs), namespace, where).order_by(jobs.c.id.desc()).limit(limit)
-        if before is not None:
-            statement = statement.where(jobs.c.id < before)
+        ids = newest(namespace, where, limit, before)
+        statement = sa.select(jobs).join(ids, ids.c.id == jobs.c.id).order_by(jobs.c.id.desc())
         rows = await self._database.read(lambda tx: tx.execute(statement))
         return [job_of(row) for row in rows]
 
     async def count(self, namespace: str, where: JobFilter) -> int:
         """See `JobStore`."""
-        statement = matching(sa.select(sa.func.count()).select_from(jobs), namespace, where)
+        statement = sa.select(sa.func.count()).select_from(found(namespace, where))
         rows = await self._database.read(lambda tx: tx.execute(statement))
         return int(rows.scalar_one())
 
@@ -125,8 +124,8 @@ class Jobs(Submissions):
             .group_by(jobs.c.state)
         )
         rows = await self._database.read(lambda tx: tx.execute(statement))
-        found = {State(row.state): int(row.total) for row in rows}
-        return {state: found.get(state, 0) for state in State}
+        totals = {State(row.state): int(row.total) for row in rows}
+        return {state: totals.get(state, 0) for state in State}
 
 
 async def _get(tx: Transaction, namespace: str, job_id: str, lock: bool = False) -> Job | None:

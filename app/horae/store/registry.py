@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -14,11 +14,11 @@ from horae.domain.ids import WorkerId
 from horae.domain.job import FINAL, State
 from horae.domain.transitions import CLAIM
 from horae.store.base import EVERY_QUEUE, HandlerInfo, NewWorker, QueueInfo, WorkerInfo
-from horae.store.claims import depths, running_by_worker
+from horae.store.claims import depths, lanes_by_wake, running_by_worker
 from horae.store.database import Database, Transaction
 from horae.store.dialect import Later, is_duplicate, micros
 from horae.store.rows import dumps
-from horae.store.tables import handlers, jobs, pauses, workers
+from horae.store.tables import handlers, pauses, workers
 
 LIST_DEAD = timedelta(hours=1)
 
@@ -180,7 +180,7 @@ class Queues:
 
 
 async def _queues(tx: Transaction, namespace: str) -> list[QueueInfo]:
-    depth = await depths(tx, jobs.c.namespace == namespace)
+    depth = await depths(tx, namespace)
     paused = {row.queue: row for row in await tx.execute(sa.select(pauses).where(pauses.c.namespace == namespace))}
     served = await tx.execute(sa.select(workers.c.queues).where(workers.c.expires_at > tx.now))
     named = {queue for row in served for queue in orjson.loads(row.queues)} - {EVERY_QUEUE}
@@ -199,10 +199,9 @@ async def _queues(tx: Transaction, namespace: str) -> list[QueueInfo]:
     ]
 
 
-async def _oldest_due(tx: Transaction, namespace: str) -> dict[str, Any]:
-    statement = (
-        sa.select(jobs.c.queue, sa.func.min(jobs.c.wake_at).label("wake_at"))
-        .where(jobs.c.state.in_(sorted(CLAIM.sources)), jobs.c.namespace == namespace, jobs.c.wake_at <= tx.now)
-        .group_by(jobs.c.queue)
-    )
-    return {row.queue: row.wake_at for row in await tx.execute(statement)}
+async def _oldest_due(tx: Transaction, namespace: str) -> dict[str, datetime]:
+    oldest: dict[str, datetime] = {}
+    for row in await tx.execute(lanes_by_wake(sorted(CLAIM.sources), tx.now)):
+        if row.namespace == namespace and row.wake_at is not None and row.wake_at <= row.now:
+            oldest[row.queue] = min(row.wake_at, oldest.get(row.queue, row.wake_at))
+    return oldest
