@@ -152,16 +152,3 @@ async def test_one_that_can_not_be_written_keeps_nobody_else_from_it(scene: Scen
     assert isinstance(poison, Exception)
     assert [each.state for each in (first, third) if isinstance(each, Finished)] == [State.SUCCESS] * 2
     assert (await scene.job(references[1].id)).state is State.RUNNING
-
-
-async def test_what_is_under_way_is_written_before_it_closes(scene: Scene, recorder: Recorder, faults: Faults) -> None:
-    references = await running(scene, 2)
-    held = faults.hold("finish")
-    writing = [asyncio.create_task(recorder.finish(scene.worker, success(each))) for each in references]
-    await held.made.wait()
-    closing = asyncio.create_task(recorder.close())
-    held.release()
-    await closing
-    assert [(await each).state for each in writing] == [State.SUCCESS] * 2
-    with pytest.raises(RuntimeError):
-        await recorder.finish(scene.worker, success(references[0]))

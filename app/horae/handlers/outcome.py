@@ -21,7 +21,7 @@ class Retry(Exception):
 
     def __init__(self, delay: float | timedelta | None = None, reason: str = "") -> None:
         self.delay = None if delay is None else _seconds(delay)
-        self.reason = reason
+        self.reason = str(reason)
         super().__init__(self.delay, reason)
 
     def __str__(self) -> str:
@@ -32,7 +32,7 @@ class Discard(Exception):
     """Give the job up: it ends FAILED now, whatever retries it has left."""
 
     def __init__(self, reason: str = "") -> None:
-        self.reason = reason
+        self.reason = str(reason)
         super().__init__(reason)
 
     def __str__(self) -> str:

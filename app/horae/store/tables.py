@@ -74,6 +74,7 @@ jobs = sa.Table(
     sa.Index("jobs_page_state", "namespace", "state", "id"),
     sa.Index("jobs_page_handler", "namespace", "handler", "id"),
     sa.Index("jobs_page_queue", "namespace", "queue", "id"),
+    sa.Index("jobs_page_schedule", "schedule_id", "id"),
     **_MYSQL,
 )
 

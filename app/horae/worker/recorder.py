@@ -76,11 +76,6 @@ class Recorder:
             raise written
         return written
 
-    async def close(self) -> None:
-        """Waits for what is under way."""
-        await self._starts.close()
-        await self._ends.close()
-
     async def _write_starts(self, starts: list[_Start]) -> list[Run | NotStarted]:
         answers: dict[_Start, Run | NotStarted] = {}
         for worker_id, group in _by_worker(starts, lambda start: start.worker_id).items():

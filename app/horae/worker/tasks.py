@@ -27,8 +27,3 @@ class Tasks:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("worker.task_failed", error=repr(error), exc_info=error)
-
-    async def settle(self, seconds: float) -> None:
-        """Waits for all of them, at most so long."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)

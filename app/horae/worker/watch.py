@@ -9,6 +9,7 @@ import structlog
 from horae.domain.ids import WorkerId
 from horae.domain.job import Outcome
 from horae.domain.transitions import RELEASE
+from horae.signals.base import Topic
 from horae.store.base import Finish
 from horae.worker.lease import Lease
 from horae.worker.ports import Ports
@@ -29,6 +30,7 @@ class Watch:
     def __init__(self, ports: Ports, runs: Runs, lease: Lease, rates: Rates) -> None:
         self.wake = asyncio.Event()
         self._store = ports.store
+        self._signals = ports.signals
         self._metrics = ports.metrics
         self._table = runs.table
         self._slots = runs.slots
@@ -61,3 +63,4 @@ class Watch:
         if strays:
             log.warning("worker.strays", jobs=len(strays))
             await self._store.finish(worker_id, [Finish(stray, RELEASE, Outcome.RELEASED) for stray in strays])
+            self._signals.hint(Topic.DUE)

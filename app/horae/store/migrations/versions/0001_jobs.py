@@ -77,6 +77,7 @@ def _jobs() -> None:
             "jobs_page_state": ["namespace", "state", "id"],
             "jobs_page_handler": ["namespace", "handler", "id"],
             "jobs_page_queue": ["namespace", "queue", "id"],
+            "jobs_page_schedule": ["schedule_id", "id"],
         },
     )
 
