@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,29 +23,34 @@ from horae.store.tables import jobs, tags
 ERRORS_SEARCHED = 10_000
 """how many of the newest jobs are searched for words of an error"""
 
-APART = timedelta(hours=1)
-"""by how much a clock that makes ids may differ from the database's before filters by time miss jobs"""
+IN_ORDER = "USE INDEX (PRIMARY, jobs_page, jobs_page_state, jobs_page_queue, jobs_page_handler, jobs_page_schedule)"
+"""the indexes that have the ids of equal entries in order; from others MySQL would have to sort"""
+
+BEYOND = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+"""after every id: given no bound at all, MySQL may merge two indexes and sort"""
+
+APART = 3_600_000
+"""milliseconds by which a clock that makes ids may differ from the database's before filters by time miss jobs"""
 
 Conditions = list[sa.ColumnElement[bool]]
 
 
-def newest(namespace: str, where: JobFilter, limit: int, before: str | None = None) -> sa.Subquery:
+def newest(namespace: str, where: JobFilter, limit: int, before: str = BEYOND) -> sa.Subquery:
     """The ids of the newest jobs that the filter finds, older than the job `before`."""
-    older = [] if before is None else [jobs.c.id < before]
     states: list[Conditions] = [[jobs.c.state == state] for state in sorted(where.states)] or [[]]
     alternatives = [
-        _newest_of(sa.select(jobs.c.id).where(*_common(namespace, where), *state, *meaning, *older), jobs.c.id, limit)
+        sa.select(jobs.c.id)
+        .with_hint(jobs, IN_ORDER, "mysql")
+        .where(*_common(namespace, where), *state, *meaning, jobs.c.id < before)
+        .order_by(jobs.c.id.desc())
+        .limit(limit)
         for state in states
         for meaning in _meanings(namespace, where)
     ]
     if len(alternatives) == 1:
         return alternatives[0].subquery("newest")
     ids = _any_of(alternatives)
-    return _newest_of(sa.select(ids.c.id), ids.c.id, limit).subquery("newest")
-
-
-def _newest_of(ids: sa.Select[Any], id_: sa.ColumnElement[Any], limit: int) -> sa.Select[Any]:
-    return ids.order_by(id_.desc()).limit(limit)
+    return sa.select(ids.c.id).order_by(ids.c.id.desc()).limit(limit).subquery("newest")
 
 
 def found(namespace: str, where: JobFilter) -> sa.Subquery:
@@ -74,17 +79,17 @@ def _common(namespace: str, where: JobFilter) -> Conditions:
         *(column == value for column, value in given.items() if value is not None),
     ]
     if where.created_after is not None:
-        conditions += [jobs.c.created_at >= where.created_after, jobs.c.id >= _id_at(where.created_after - APART)]
+        conditions += [jobs.c.created_at >= where.created_after, jobs.c.id >= _id_at(where.created_after, -APART)]
     if where.created_before is not None:
-        conditions += [jobs.c.created_at < where.created_before, jobs.c.id < _id_at(where.created_before + APART)]
+        conditions += [jobs.c.created_at < where.created_before, jobs.c.id < _id_at(where.created_before, APART)]
     if where.tag is not None:
         conditions.append(_tagged(namespace, where.tag))
     return conditions
 
 
-def _id_at(moment: datetime) -> str:
+def _id_at(moment: datetime, apart: int) -> str:
     """Ids begin with their time: a bound on them spares reading all that is newer or older."""
-    return first_id(max(0, unix_ms(moment)))
+    return first_id(max(0, unix_ms(moment) + apart))
 
 
 def _tagged(namespace: str, tag: str) -> sa.ColumnElement[bool]:

@@ -14,7 +14,7 @@ from horae.domain.transitions import ASK_CANCEL, CANCEL, EDIT, RETRY_BY_HAND
 from horae.store.base import Edit, JobFilter
 from horae.store.database import Database, Transaction
 from horae.store.dialect import micros
-from horae.store.filters import found, newest
+from horae.store.filters import BEYOND, found, newest
 from horae.store.moves import moved
 from horae.store.rescues import delete_jobs
 from horae.store.rows import attempt_of, backoff_text, dumps, job_of, last_attempt_of
@@ -35,7 +35,7 @@ class Jobs(Submissions):
 
     async def page(self, namespace: str, where: JobFilter, limit: int, before: str | None = None) -> list[Job]:
         """See `JobStore`."""
-        ids = newest(namespace, where, limit, before)
+        ids = newest(namespace, where, limit, before or BEYOND)
         statement = sa.select(jobs).join(ids, ids.c.id == jobs.c.id).order_by(jobs.c.id.desc())
         rows = await self._database.read(lambda tx: tx.execute(statement))
         return [job_of(row) for row in rows]
