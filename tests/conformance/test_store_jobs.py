@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -81,6 +81,24 @@ async def test_bounds_of_creation_are_after_or_at_and_before(scene: Scene) -> No
     assert await ids(scene.stores, where) == made[1::-1]
 
 
+async def test_jobs_of_several_states_are_listed_in_one_order(scene: Scene) -> None:
+    order = (State.FAILED, State.RUNNING, State.SUCCESS, State.RUNNING, State.FAILED, State.CANCELLED)
+    made = [(await scene.reach(state)).id for state in order]
+    where = JobFilter(states=frozenset({State.FAILED, State.RUNNING}))
+    wanted = [made[4], made[3], made[1], made[0]]
+    assert await ids(scene.stores, where) == wanted
+    assert await ids(scene.stores, where, limit=2) == wanted[:2]
+    assert await ids(scene.stores, where, limit=2, before=wanted[1]) == wanted[2:]
+    assert await scene.stores.jobs.count("default", where) == 4
+
+
+@pytest.mark.parametrize("bound", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
+async def test_bounds_of_creation_may_lie_anywhere(scene: Scene, bound: datetime) -> None:
+    made = await scene.submit()
+    assert await ids(scene.stores, JobFilter(created_after=bound)) == ([made] if bound < START else [])
+    assert await ids(scene.stores, JobFilter(created_before=bound)) == ([made] if bound > START else [])
+
+
 async def test_filters_are_joined_by_and(scene: Scene) -> None:
     wanted = await scene.submit(queue="mail", handler="mail.send", tags=("red",))
     await scene.submit(queue="mail", handler="mail.send")
@@ -149,6 +167,13 @@ async def test_text_finds_words_with_signs_in_them(scene: Scene, words: str) -> 
     wanted = await failed(scene, Failure("ValueError", f"it was {words}."))
     await failed(scene, Failure("ValueError", "it was 1000 acb C:temp say no"))
     assert await ids(scene.stores, text(words)) == [wanted]
+
+
+async def test_a_job_that_a_text_finds_in_three_ways_is_found_once(scene: Scene) -> None:
+    wanted = await failed(scene, Failure("E", "red alert"), tags=("red",))
+    by_name = await scene.submit(handler="red.alert")
+    assert await ids(scene.stores, text("red")) == [by_name, wanted]
+    assert await scene.stores.jobs.count("default", text("red")) == 2
 
 
 async def test_text_is_joined_with_the_other_filters(scene: Scene) -> None:

@@ -29,11 +29,6 @@ class IdMaker:
         return format_uuid7(fresh)
 
 
-def first_id(unix_ms: int) -> str:
-    """The least id of a moment in milliseconds since the epoch."""
-    return format_uuid7(unix_ms << _RANDOM_BITS)
-
-
 def format_uuid7(value: int) -> str:
     """122 free bits (48 of time, 74 of randomness) as a UUID of version 7."""
     time, tail = value >> _RANDOM_BITS, value & _RANDOM_MASK

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -18,6 +17,7 @@ ROLES: tuple[Role, ...] = ("api", "scheduler", "worker", "all")
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST_RETENTION = 36_500 * 86_400
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -31,10 +31,11 @@ def _retention(value: object) -> object:
         return value
     if value == "never":
         return None
-    match = re.fullmatch(r"(\d+)([smhd])", value)
-    if not match:
-        raise ValueError("must be a number with s, m, h or d, such as 7d, or never")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    match = re.fullmatch(r"([0-9]{1,12})([smhd])", value)
+    seconds = int(match[1]) * _UNITS[match[2]] if match else _LONGEST_RETENTION + 1
+    if seconds > _LONGEST_RETENTION:
+        raise ValueError("must be a number with s, m, h or d, such as 7d, of at most a century, or never")
+    return timedelta(seconds=seconds)
 
 
 def _roles(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -99,7 +100,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _pairs(self) -> Settings:
-        if self.embedded != (urlsplit(self.broker_url.get_secret_value()).scheme == "memory"):
+        if self.embedded != self.broker_url.get_secret_value().startswith("memory:"):
             raise ValueError(
                 "HORAE_DATABASE_URL and HORAE_BROKER_URL don't go together: use sqlite:// with memory://, "
                 "or mysql:// with amqp://"

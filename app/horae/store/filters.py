@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from horae.domain.ids import first_id, is_id
-from horae.runtime.clock import unix_ms
+from horae.domain.ids import is_id
 from horae.store.base import JobFilter
 from horae.store.rows import dumps
 from horae.store.tables import jobs, tags
@@ -28,9 +26,6 @@ IN_ORDER = "USE INDEX (PRIMARY, jobs_page, jobs_page_state, jobs_page_queue, job
 
 BEYOND = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 """after every id: given no bound at all, MySQL may merge two indexes and sort"""
-
-APART = 3_600_000
-"""milliseconds by which a clock that makes ids may differ from the database's before filters by time miss jobs"""
 
 Conditions = list[sa.ColumnElement[bool]]
 
@@ -79,17 +74,12 @@ def _common(namespace: str, where: JobFilter) -> Conditions:
         *(column == value for column, value in given.items() if value is not None),
     ]
     if where.created_after is not None:
-        conditions += [jobs.c.created_at >= where.created_after, jobs.c.id >= _id_at(where.created_after, -APART)]
+        conditions.append(jobs.c.created_at >= where.created_after)
     if where.created_before is not None:
-        conditions += [jobs.c.created_at < where.created_before, jobs.c.id < _id_at(where.created_before, APART)]
+        conditions.append(jobs.c.created_at < where.created_before)
     if where.tag is not None:
         conditions.append(_tagged(namespace, where.tag))
     return conditions
-
-
-def _id_at(moment: datetime, apart: int) -> str:
-    """Ids begin with their time: a bound on them spares reading all that is newer or older."""
-    return first_id(max(0, unix_ms(moment) + apart))
 
 
 def _tagged(namespace: str, tag: str) -> sa.ColumnElement[bool]:
