@@ -25,7 +25,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -89,21 +89,29 @@ class System:
     def __init__(self, settings: Mapping[str, str], folder: Path) -> None:
         self._settings = settings
         self._folder = folder
-        self._roles: dict[str, subprocess.Popen[bytes]] = {}
+        self._roles: dict[str, asyncio.subprocess.Process] = {}
         self.client = Client("http://127.0.0.1:1")
         self.database = make_url(settings["HORAE_DATABASE_URL"])
 
-    async def serve(self, name: str, role: str, *flags: str) -> None:
+    async def serve(self, name: str, role: str) -> None:
         """Starts a role and waits until it is ready."""
         port = _free_port()
         listens = "--port" if role == "api" else "--health-port"
-        command = [sys.executable, "-m", "horae", "serve", "--role", role, listens, str(port), *flags]
-        with (self._folder / f"{name}.log").open("wb") as log:
-            process = subprocess.Popen(command, env=self._environment(), stdout=log, stderr=log)
-        self._roles[name] = process
+        self._roles[name] = await self._start(name, "serve", "--role", role, listens, str(port))
         await _until(lambda: _ready(port), f"{name} doesn't become ready")
         if role == "api":
             self.client = Client(f"http://127.0.0.1:{port}")
+
+    async def migrate(self) -> None:
+        """Gives the database its schema."""
+        if await (await self._start("migrate", "migrate")).wait():
+            raise SystemExit("bench: `horae migrate` failed")
+
+    async def _start(self, name: str, *command: str) -> asyncio.subprocess.Process:
+        with (self._folder / f"{name}.log").open("wb") as log:
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "horae", *command), env=self._environment(), stdout=log, stderr=log
+            )
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HORAE_")}
@@ -112,8 +120,8 @@ class System:
     async def close(self) -> None:
         await self.client.close()
         for process in self._roles.values():
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.kill()
+            await process.wait()
 
     def usage(self) -> dict[str, Usage]:
         """Of every role and server."""
@@ -141,8 +149,8 @@ async def system(workers: int = 1) -> AsyncIterator[System]:
     """An api, a scheduler and so many workers on fresh servers, and one job run: everything is connected."""
     with private_servers() as settings, tempfile.TemporaryDirectory() as folder:
         made = System(settings, Path(folder))
-        subprocess.run([sys.executable, "-m", "horae", "migrate"], env=made._environment(), check=True)  # noqa: SLF001
         try:
+            await made.migrate()
             await made.serve("api", "api")
             await made.serve("scheduler", "scheduler")
             for number in range(1, workers + 1):
@@ -162,7 +170,7 @@ def _free_port() -> int:
 
 def _ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -219,7 +227,7 @@ async def _drained(count: int, workers: int) -> dict[str, Any]:
         enqueued = time.monotonic() - began
         before, began = made.usage(), time.monotonic()
         await made.client.resume("default")
-        await _until(lambda: _left(made) == 0, "the jobs don't end")
+        await _until(lambda: _all_done(made), "the jobs don't end")
         after, took = made.usage(), time.monotonic() - began
         (seconds,) = made.ask(_RUN_SECONDS)
     return {
@@ -236,12 +244,16 @@ _RUN_SECONDS = """
 """
 
 
-def _left(made: System) -> int:
+_LEFT = """
+    SELECT EXISTS(SELECT 1 FROM jobs WHERE state = 'PENDING') + EXISTS(SELECT 1 FROM jobs WHERE state = 'QUEUED')
+    + EXISTS(SELECT 1 FROM jobs WHERE state = 'RUNNING') + EXISTS(SELECT 1 FROM jobs WHERE state = 'RETRYING')
+"""
+
+
+def _all_done(made: System) -> bool:
     # One look into the index a state, so that asking costs next to nothing.
-    states = ("PENDING", "QUEUED", "RUNNING", "RETRYING")
-    sql = " + ".join(f"EXISTS(SELECT 1 FROM jobs WHERE state = '{state}')" for state in states)
-    (left,) = made.ask(f"SELECT {sql}")  # noqa: S608 - constants
-    return int(left)
+    (left,) = made.ask(_LEFT)
+    return not left
 
 
 async def pickup(_options: argparse.Namespace) -> dict[str, Any]:
@@ -272,7 +284,7 @@ def _quantiles(values: Sequence[float]) -> dict[str, float]:
 
 # ------------------------------------------------------------------------------------------------------------- output
 
-MEASURES: dict[str, Callable[[argparse.Namespace], Awaitable[dict[str, Any]]]] = {
+MEASURES: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, dict[str, Any]]]] = {
     "idle": idle,
     "drain": drain,
     "pickup": pickup,
@@ -298,7 +310,10 @@ def _show_table(rows: Table, indent: str) -> None:
     lines = [head, *([str(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
-        first, *rest = (word.ljust(width) if not place else word.rjust(width) for place, (word, width) in enumerate(zip(line, widths, strict=True)))
+        first, *rest = (
+            word.ljust(width) if not place else word.rjust(width)
+            for place, (word, width) in enumerate(zip(line, widths, strict=True))
+        )
         print(indent + "  ".join([first, *rest]))
 
 

@@ -1,193 +1,26 @@
-"""Reading, listing, cancelling, retrying, editing and deleting jobs, over both databases."""
+"""Reading, cancelling, retrying, editing and deleting jobs, over both databases."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from horae.domain.errors import IllegalMove, NotFound, StaleVersion
-from horae.domain.ids import JobId
-from horae.domain.job import Failure, Job, Outcome, Priority, State
+from horae.domain.job import Job, Outcome, Priority, State
 from horae.domain.retry import Backoff
 from horae.domain.transitions import CANCEL_RUNNING, FAIL, FAIL_FOR_GOOD, RELEASE, RETRY_ASKED, SUCCEED, Move
 from horae.store.base import Edit, JobFilter
 from horae.store.sql import Stores
 from tests.support.clock import START, ManualClock
 from tests.support.factories import job_id, new_job
-from tests.support.scene import BROKEN, Scene
-
-EVERYTHING = JobFilter()
-
-# ------------------------------------------------------------------------------------------------------------ lists
-
-
-async def ids(stores: Stores, where: JobFilter = EVERYTHING, limit: int = 50, **options: Any) -> list[JobId]:
-    """The ids that the filter finds; their count must agree."""
-    page = await stores.jobs.page(options.pop("namespace", "default"), where, limit, **options)
-    return [job.id for job in page]
-
-
-async def test_a_page_is_newest_first(scene: Scene) -> None:
-    made = [await scene.submit() for _ in range(3)]
-    assert await ids(scene.stores) == made[::-1]
-
-
-async def test_pages_follow_each_other_without_a_gap_though_all_were_made_at_once(scene: Scene) -> None:
-    made = (await scene.stores.jobs.submit("default", [scene.new() for _ in range(23)])).ids
-    found: list[JobId] = []
-    while page := await ids(scene.stores, limit=5, before=found[-1] if found else None):
-        found += page
-    assert found == made[::-1]
-
-
-async def test_a_page_goes_on_though_its_last_job_is_gone_and_new_ones_came(scene: Scene) -> None:
-    made = [await scene.submit() for _ in range(4)]
-    first = await ids(scene.stores, limit=2)
-    await scene.stores.jobs.cancel("default", first)
-    await scene.stores.jobs.delete("default", first)
-    await scene.submit()
-    assert await ids(scene.stores, limit=2, before=first[-1]) == made[1::-1]
-
-
-FILTERS: dict[str, tuple[JobFilter, dict[str, Any]]] = {
-    "states": (JobFilter(states=frozenset({State.PENDING})), {}),
-    "queue": (JobFilter(queue="mail"), {"queue": "mail"}),
-    "handler": (JobFilter(handler="mail.send"), {"handler": "mail.send"}),
-    "tag": (JobFilter(tag="red"), {"tags": ("blue", "red")}),
-    "created_after": (JobFilter(created_after=START + timedelta(seconds=100)), {}),
-}
-
-
-@pytest.mark.parametrize("name", FILTERS)
-async def test_each_filter_finds_what_it_names_and_nothing_else(scene: Scene, name: str) -> None:
-    where, fields = FILTERS[name]
-    await scene.reach(State.CANCELLED)
-    scene.clock.turn(100)
-    wanted = [await scene.submit(**fields) for _ in range(3)]
-    assert await ids(scene.stores, where) == wanted[::-1]
-    assert await ids(scene.stores, where, limit=1, before=wanted[1]) == [wanted[0]]
-    assert await scene.stores.jobs.count("default", where) == 3
-
-
-async def test_bounds_of_creation_are_after_or_at_and_before(scene: Scene) -> None:
-    made = []
-    for _ in range(3):
-        made.append(await scene.submit())
-        scene.clock.turn(1)
-    where = JobFilter(created_after=START, created_before=START + timedelta(seconds=2))
-    assert await ids(scene.stores, where) == made[1::-1]
-
-
-async def test_jobs_of_several_states_are_listed_in_one_order(scene: Scene) -> None:
-    order = (State.FAILED, State.RUNNING, State.SUCCESS, State.RUNNING, State.FAILED, State.CANCELLED)
-    made = [(await scene.reach(state)).id for state in order]
-    where = JobFilter(states=frozenset({State.FAILED, State.RUNNING}))
-    wanted = [made[4], made[3], made[1], made[0]]
-    assert await ids(scene.stores, where) == wanted
-    assert await ids(scene.stores, where, limit=2) == wanted[:2]
-    assert await ids(scene.stores, where, limit=2, before=wanted[1]) == wanted[2:]
-    assert await scene.stores.jobs.count("default", where) == 4
-
-
-@pytest.mark.parametrize("bound", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
-async def test_bounds_of_creation_may_lie_anywhere(scene: Scene, bound: datetime) -> None:
-    made = await scene.submit()
-    assert await ids(scene.stores, JobFilter(created_after=bound)) == ([made] if bound < START else [])
-    assert await ids(scene.stores, JobFilter(created_before=bound)) == ([made] if bound > START else [])
-
-
-async def test_filters_are_joined_by_and(scene: Scene) -> None:
-    wanted = await scene.submit(queue="mail", handler="mail.send", tags=("red",))
-    await scene.submit(queue="mail", handler="mail.send")
-    await scene.submit(queue="mail", tags=("red",))
-    where = JobFilter(states=frozenset({State.PENDING, State.FAILED}), queue="mail", handler="mail.send", tag="red")
-    assert await ids(scene.stores, where) == [wanted]
-
-
-async def test_a_filter_by_schedule_finds_no_job_that_has_none(scene: Scene) -> None:
-    await scene.submit()
-    assert await ids(scene.stores, JobFilter(schedule_id=job_id(scene.clock))) == []
-
-
-@pytest.mark.parametrize("state", list(State))
-async def test_each_state_can_be_listed(scene: Scene, state: State) -> None:
-    made = {each: (await scene.reach(each, queue=each.lower())).id for each in State}
-    assert await ids(scene.stores, JobFilter(states=frozenset({state}))) == [made[state]]
-
-
-# ----------------------------------------------------------------------------------------------------------- search
-
-
-async def failed(scene: Scene, failure: Failure, **fields: Any) -> JobId:
-    run = await scene.run(**fields)
-    await scene.finish(run.reference, FAIL_FOR_GOOD, error=failure)
-    return run.id
+from tests.support.scene import BROKEN, EVERYTHING, Scene
 
 
 def text(words: str) -> JobFilter:
     return JobFilter(text=words)
-
-
-async def test_text_finds_a_job_by_its_id(scene: Scene) -> None:
-    wanted = await scene.submit()
-    await scene.submit()
-    assert await ids(scene.stores, text(wanted)) == [wanted]
-
-
-async def test_text_finds_the_start_of_a_handlers_name(scene: Scene) -> None:
-    wanted = await scene.submit(handler="mail.send")
-    await scene.submit(handler="send.mail")
-    assert await ids(scene.stores, text("mail.")) == [wanted]
-
-
-async def test_text_finds_a_tag_as_a_whole(scene: Scene) -> None:
-    wanted = await scene.submit(tags=("red",))
-    await scene.submit(tags=("redder",))
-    assert await ids(scene.stores, text("red")) == [wanted]
-
-
-async def test_text_finds_words_of_an_error_in_any_order_and_case(scene: Scene) -> None:
-    wanted = await failed(scene, Failure("ConnectionError", "Host UNREACHABLE: db7", "at line 3"))
-    await failed(scene, Failure("ConnectionError", "host refused"))
-    assert await ids(scene.stores, text("unreachable HOST")) == [wanted]
-    assert await ids(scene.stores, text("connectionerror db7 line")) == [wanted]
-
-
-@pytest.mark.parametrize("words", ["message", "traceback", "null", "%", "_", '"'])
-async def test_text_finds_only_what_the_error_says(scene: Scene, words: str) -> None:
-    await failed(scene, Failure("ValueError", "broken"))
-    assert await ids(scene.stores, text(words)) == []
-
-
-@pytest.mark.parametrize("words", ['say "no"', "100%", "a_b", "C:\\temp", "Zoë"])
-async def test_text_finds_words_with_signs_in_them(scene: Scene, words: str) -> None:
-    wanted = await failed(scene, Failure("ValueError", f"it was {words}."))
-    await failed(scene, Failure("ValueError", "it was 1000 acb C:temp say no"))
-    assert await ids(scene.stores, text(words)) == [wanted]
-
-
-async def test_a_job_that_a_text_finds_in_three_ways_is_found_once(scene: Scene) -> None:
-    wanted = await failed(scene, Failure("E", "red alert"), tags=("red",))
-    by_name = await scene.submit(handler="red.alert")
-    assert await ids(scene.stores, text("red")) == [by_name, wanted]
-    assert await scene.stores.jobs.count("default", text("red")) == 2
-
-
-async def test_text_is_joined_with_the_other_filters(scene: Scene) -> None:
-    wanted = await failed(scene, BROKEN, queue="mail")
-    await failed(scene, BROKEN)
-    where = JobFilter(queue="mail", text="broken")
-    assert await ids(scene.stores, where) == [wanted]
-    assert await scene.stores.jobs.count("default", where) == 1
-
-
-async def test_text_goes_on_with_the_next_page(scene: Scene) -> None:
-    made = [await failed(scene, BROKEN) for _ in range(3)]
-    assert await ids(scene.stores, text("broken"), limit=2) == made[:0:-1]
-    assert await ids(scene.stores, text("broken"), limit=2, before=made[1]) == made[:1]
 
 
 # ------------------------------------------------------------------------------------------------------- namespaces
@@ -207,7 +40,7 @@ async def test_no_call_reaches_into_another_namespace(scene: Scene) -> None:
         await jobs.edit("ours", waiting, 0, Edit({"payload": "{}"}))
     searches = [text(words) for words in (waiting, "noop", "red")]
     for where in (EVERYTHING, *searches, JobFilter(tag="red"), JobFilter(queue="default")):
-        assert await ids(scene.stores, where, namespace="ours") == []
+        assert await scene.ids(where, namespace="ours") == []
         assert await jobs.count("ours", where) == 0
     assert set((await jobs.counts("ours")).values()) == {0}
     assert [await scene.see(job, "theirs") for job in (waiting, final)] == before
@@ -218,8 +51,8 @@ async def test_an_error_is_searched_in_its_namespace_only(scene: Scene) -> None:
     claimed = await scene.claim(namespace="theirs")
     await scene.start(*claimed)
     await scene.finish(claimed[0], FAIL_FOR_GOOD, error=BROKEN)
-    assert await ids(scene.stores, text("broken"), namespace="theirs") == [job]
-    assert await ids(scene.stores, text("broken"), namespace="ours") == []
+    assert await scene.ids(text("broken"), namespace="theirs") == [job]
+    assert await scene.ids(text("broken"), namespace="ours") == []
 
 
 async def test_attempts_stay_in_their_namespace(scene: Scene) -> None:
@@ -456,7 +289,7 @@ async def test_an_edit_changes_what_it_names_and_the_version(scene: Scene, name:
 async def test_edited_tags_are_found_and_old_ones_are_not(scene: Scene) -> None:
     job = await scene.submit(tags=("red", "blue"))
     await scene.stores.jobs.edit("default", job, 0, Edit({"tags": ("blue", "green")}))
-    found = {tag: await ids(scene.stores, JobFilter(tag=tag)) for tag in ("red", "blue", "green")}
+    found = {tag: await scene.ids(JobFilter(tag=tag)) for tag in ("red", "blue", "green")}
     assert found == {"red": [], "blue": [job], "green": [job]}
 
 
@@ -493,11 +326,11 @@ async def test_an_edit_of_nothing_is_not_found(scene: Scene) -> None:
 
 
 async def test_delete_takes_attempts_and_tags_along(scene: Scene) -> None:
-    gone = await failed(scene, BROKEN, tags=("red",))
-    kept = await failed(scene, BROKEN, tags=("red",))
+    gone = await scene.failed(BROKEN, tags=("red",))
+    kept = await scene.failed(BROKEN, tags=("red",))
     assert await scene.stores.jobs.delete("default", [gone, job_id(scene.clock)]) == {gone}
     assert await scene.stores.jobs.attempts("default", gone) == []
-    assert await ids(scene.stores, JobFilter(tag="red")) == [kept]
+    assert await scene.ids(JobFilter(tag="red")) == [kept]
     assert len(await scene.stores.jobs.attempts("default", kept)) == 1
 
 

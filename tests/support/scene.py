@@ -9,12 +9,13 @@ from typing import Any
 from horae.domain.ids import JobId, WorkerId
 from horae.domain.job import Attempt, Failure, Job, Lane, NewJob, Outcome, Priority, Reference, State
 from horae.domain.transitions import FAIL, FAIL_FOR_GOOD, SUCCEED, Move
-from horae.store.base import Finish, Finished, Run, Starts
+from horae.store.base import Finish, Finished, JobFilter, Run, Starts
 from horae.store.sql import Stores
 from tests.support.clock import ManualClock
 from tests.support.factories import HANDLER, LEASE, new_job, new_worker
 
 NAMESPACE = "default"
+EVERYTHING = JobFilter()
 BROKEN = Failure("ValueError", "broken", "Traceback: …")
 HANDLERS = frozenset({HANDLER})
 
@@ -84,6 +85,11 @@ class Scene:
         assert found is not None
         return found
 
+    async def ids(self, where: JobFilter = EVERYTHING, limit: int = 50, **options: Any) -> list[JobId]:
+        """The jobs that the filter finds, as listed."""
+        page = await self.stores.jobs.page(options.pop("namespace", NAMESPACE), where, limit, **options)
+        return [job.id for job in page]
+
     async def claim(self, limit: int = 1000, queue: str = "default", namespace: str = NAMESPACE) -> list[Reference]:
         """Claims what is due in a lane of normal priority."""
         return await self.stores.dispatch.claim(Lane(namespace, queue, Priority.NORMAL), limit, LEASE)
@@ -143,6 +149,12 @@ class Scene:
 
     async def _current(self, job_id: JobId, namespace: str = NAMESPACE) -> Reference:
         return Reference(job_id, (await self.job(job_id, namespace)).token)
+
+    async def failed(self, failure: Failure, **fields: Any) -> JobId:
+        """A FAILED job with that error."""
+        run = await self.run(**fields)
+        await self.finish(run.reference, FAIL_FOR_GOOD, error=failure)
+        return run.id
 
     async def lose(self, reference: Reference) -> None:
         """Rescues the run from a worker that vanished; afterwards it is due again and the scene has a new worker."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -24,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from horae.domain.errors import OutcomeUnknown, SettingsError, StoreUnavailable
 from horae.runtime.clock import Clock
+from horae.store.connections import connect, place
 from horae.store.dialect import Moment, Utc, is_lost, refuses_all, wants_redo
 
 log = structlog.get_logger(__name__)
@@ -95,7 +95,7 @@ def open_database(url: str, clock: Clock, fixed_clock: bool = False) -> Database
     """
     try:
         address = make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         raise SettingsError("HORAE_DATABASE_URL must be sqlite:///PATH or mysql://user:password@host:3306/db") from None
     if address.get_backend_name() == "sqlite":
         return Sqlite(address, clock)
@@ -111,7 +111,7 @@ class MySql:
     def __init__(self, address: URL, clock: Clock | None) -> None:
         self._clock = clock
         self.engine = create_async_engine(
-            _mysql_address(address),
+            "mysql+aiomysql://",
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,
             skip_autocommit_rollback=True,
@@ -120,9 +120,8 @@ class MySql:
             pool_size=10,
             max_overflow=10,
             pool_timeout=PATIENCE,
-            connect_args=_mysql_arguments(address),
+            connect_args={**place(address), "async_creator_fn": connect},
         )
-        event.listen(self.engine.sync_engine, "connect", _prepare_mysql)
 
     async def transact(self, work: Work[R]) -> R:
         """See `Database`."""
@@ -149,7 +148,7 @@ class MySql:
     @asynccontextmanager
     async def _begun(self) -> AsyncIterator[AsyncConnection]:
         """A connection with an open transaction. BEGIN shows whether a pooled connection is still alive."""
-        async with self.engine.connect() as connection:
+        async with self._connected() as connection:
             try:
                 await _say(connection, "BEGIN")
             except DBAPIError as error:
@@ -159,9 +158,20 @@ class MySql:
                 yield connection
                 return
         # Nothing had been sent yet: one other connection may be tried without any risk.
-        async with self.engine.connect() as connection:
+        async with self._connected() as connection:
             await _say(connection, "BEGIN")
             yield connection
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of the pool; a new pool asks the server about itself first, hence the bound."""
+        connection = self.engine.connect()
+        async with asyncio.timeout(PATIENCE):
+            await connection.start()
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     async def _commit(self, connection: AsyncConnection) -> None:
         try:
@@ -178,7 +188,7 @@ class MySql:
         for last in (False, True):
             try:
                 async with (
-                    self.engine.connect() as connection,
+                    self._connected() as connection,
                     _abandoned(connection, rollback=False),
                     asyncio.timeout(PATIENCE),
                 ):
@@ -295,28 +305,6 @@ def reason(error: BaseException) -> str:
     """One line without the statement and its values, which may hold users' data."""
     origin = getattr(error, "orig", None) or error
     return f"the database doesn't answer: {type(origin).__name__}: {origin}".rstrip(": ")
-
-
-def _mysql_address(address: URL) -> URL:
-    own = ("ssl", "ssl_ca")
-    plain = address.set(drivername="mysql+aiomysql").difference_update_query(own)
-    return plain.update_query_dict({"charset": "utf8mb4"})
-
-
-def _mysql_arguments(address: URL) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"autocommit": True, "connect_timeout": 5}
-    authority = address.query.get("ssl_ca")
-    if authority or address.query.get("ssl") == "true":
-        arguments["ssl"] = ssl.create_default_context(cafile=authority if isinstance(authority, str) else None)
-    return arguments
-
-
-def _prepare_mysql(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    # REPEATABLE READ, the server's default, makes claims block submissions and deadlock.
-    cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-    cursor.execute("SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 5")
-    cursor.close()
 
 
 def _prepare_sqlite(query_only: bool) -> Callable[[Any, Any], None]:

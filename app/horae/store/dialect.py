@@ -24,9 +24,8 @@ _MICROSECOND = timedelta(microseconds=1)
 DEADLOCK, LOCK_WAIT, RECORD_CHANGED, DUPLICATE = 1213, 1205, 1020, 1062
 _REDO = frozenset({DEADLOCK, LOCK_WAIT, RECORD_CHANGED})
 
-_LOST = frozenset({0, 1040, 1053, 1152, 1158, 1159, 1160, 1161, 1927})
-"""A server that shuts down, ends the connection or has too many; 2000 to 2999 are the client's own: lost, refused."""
-
+_LOST = frozenset({0, 1040, 1044, 1045, 1049, 1053, 1152, 1158, 1159, 1160, 1161, 1698, 1927})
+"""A server that shuts down, ends the connection, has too many or lets us not in; 2000 to 2999 are the client's own."""
 
 _FULL = frozenset({1021, 1114, 1290, 1836, 3100})
 """A server whose disk is full, that is read-only, or that refuses to write for its replicas' sake."""

@@ -9,11 +9,14 @@ import structlog
 from sqlalchemy.engine import make_url
 
 from horae.domain.ids import WorkerId
+from horae.store.connections import connect_blocking
 from horae.store.dialect import bytes_of_id, micros
 
 log = structlog.get_logger(__name__)
 
 TIMEOUT = 2
+"""seconds for each of its waits"""
+
 RENEW = (
     "UPDATE workers SET expires_at = UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND "
     "WHERE id = %s AND expires_at > UTC_TIMESTAMP(6)"
@@ -26,21 +29,7 @@ def heartbeat(url: str, lease: float, worker_id: Callable[[], WorkerId]) -> Call
 
     def renew() -> None:
         try:
-            with (
-                pymysql.connect(
-                    host=address.host,
-                    port=address.port or 3306,
-                    user=address.username,
-                    password=address.password or "",
-                    database=address.database,
-                    autocommit=True,
-                    connect_timeout=TIMEOUT,
-                    read_timeout=TIMEOUT,
-                    write_timeout=TIMEOUT,
-                    ssl={"ca": address.query.get("ssl_ca")} if {"ssl", "ssl_ca"} & set(address.query) else None,
-                ) as connection,
-                connection.cursor() as cursor,
-            ):
+            with connect_blocking(address, TIMEOUT) as connection, connection.cursor() as cursor:
                 cursor.execute(RENEW, (micros(lease), bytes_of_id(worker_id())))
         except (pymysql.Error, OSError) as error:
             log.warning("worker.heartbeat_failed", error=str(error))
