@@ -169,6 +169,7 @@ def _api_deps(resources: Resources) -> ApiDeps:
     return ApiDeps(
         jobs=resources.stores.jobs,
         queues=resources.stores.queues,
+        schedules=resources.stores.schedules,
         registry=resources.stores.registry,
         signals=resources.signals,
         clock=resources.clock,
@@ -233,13 +234,19 @@ def _scheduler(resources: Resources) -> Scheduler:
     ports = SchedulerPorts(
         stores.dispatch,
         stores.rescue,
+        stores.firing,
         resources.broker.publisher,
         resources.signals,
         resources.clock,
         resources.metrics,
     )
-    retention = Retention(settings.retention_success, settings.retention_failed)
-    return Scheduler(ports, SchedulerSettings(settings.lease_seconds, settings.dispatch_lease_seconds, retention))
+    limits = SchedulerSettings(
+        settings.lease_seconds,
+        settings.dispatch_lease_seconds,
+        Retention(settings.retention_success, settings.retention_failed),
+        settings.retention_ledger,
+    )
+    return Scheduler(ports, limits)
 
 
 async def _work(resources: Resources, health_port: int | None, stop: Stop, abort: Stop) -> None:

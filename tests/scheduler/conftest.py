@@ -26,7 +26,8 @@ metrics = fixtures.metrics
 signals = fixtures.signals
 stores = fixtures.stores
 
-SETTINGS = SchedulerSettings(LEASE, LEASE, Retention(success=timedelta(days=7), failed=timedelta(days=30)))
+RETENTION = Retention(success=timedelta(days=7), failed=timedelta(days=30))
+SETTINGS = SchedulerSettings(LEASE, LEASE, RETENTION, retention_ledger=timedelta(days=90))
 
 
 @pytest.fixture
@@ -41,6 +42,7 @@ def scheduler_ports(
     return Ports(
         dispatch=faults.around(stores.dispatch),
         rescue=faults.around(stores.rescue),
+        firing=faults.around(stores.firing),
         publisher=faults.around(broker.publisher),
         signals=signals,
         clock=clock,

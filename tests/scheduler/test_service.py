@@ -20,7 +20,7 @@ from tests.support.brokers import Inbox, consuming
 from tests.support.scene import NAMESPACE, Scene
 from tests.support.waiting import PATIENCE, eventually
 
-DUTIES = 4
+DUTIES = 9
 
 
 @asynccontextmanager

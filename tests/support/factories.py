@@ -6,6 +6,9 @@ from typing import Any
 
 from horae.domain.ids import IdMaker, JobId, WorkerId
 from horae.domain.job import NewJob
+from horae.domain.schedule import Definition, ScheduleId
+from horae.domain.template import Template
+from horae.domain.timing import Timing
 from horae.runtime.clock import Clock, unix_ms
 from horae.store.base import HandlerInfo, NewWorker
 
@@ -34,3 +37,13 @@ def new_worker(clock: Clock, **fields: Any) -> NewWorker:
     """A worker that reports for duty."""
     named = {"id": worker_id(clock), "name": "worker", "queues": ("default",), "slots": 10, "version": "1"}
     return NewWorker(**{**named, "handlers": [HandlerInfo(HANDLER, {}, {})], **fields})
+
+
+def schedule_id(clock: Clock) -> ScheduleId:
+    """A new id."""
+    return ScheduleId(_ids.next(unix_ms(clock.now())))
+
+
+def new_definition(**fields: Any) -> Definition:
+    """A schedule as asked for: every minute, unless the test says otherwise."""
+    return Definition(**{"name": "s", "timing": Timing(cron="* * * * *"), "template": Template(HANDLER), **fields})

@@ -14,6 +14,7 @@ from horae.domain.job import FINAL, State
 from horae.store.moves import chunks
 from horae.store.sql import Stores
 from horae.store.tables import attempts, jobs, keys, metadata, pauses, tags, workers
+from tests.support.filling_schedules import Timetable
 
 COUNTS = {
     State.SUCCESS: 14_000,
@@ -40,6 +41,7 @@ class Day:
         self._chance = random.Random(7)
         self._ids = IdMaker()
         self.workers = [self._id(now) for _ in range(LIVE_WORKERS)]
+        self.timetable = Timetable(now)
 
     def _id(self, moment: datetime) -> str:
         return self._ids.next(int(moment.timestamp() * 1000))
@@ -108,6 +110,7 @@ async def fill(stores: Stores) -> Day:
         + [worker(day._id(day.now), day.now - 60 * SECOND) for _ in range(DEAD_WORKERS)],
         keys: [key(number, day) for number in range(KEYS)],
         pauses: [{"namespace": "space", "queue": "slow", "paused_by": "ann", "paused_at": day.now}],
+        **day.timetable.rows(),
     }
     async with stores.database.engine.connect() as connection:
         for table, values in rows.items():

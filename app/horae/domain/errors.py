@@ -4,9 +4,10 @@
   + Refused                 the request can't be granted; nothing was changed
     - InvalidInput          fields are wrong; names every one of them
     - NotFound
-    - IllegalMove           the job's state doesn't allow it
+    - IllegalMove           the state of the job or schedule doesn't allow it
     - KeyConflict           the idempotency key was used with another body
-    - StaleVersion          the job was changed since it was read
+    - NameTaken             another schedule has the name
+    - StaleVersion          the job or schedule was changed since it was read
     - CountDiffers          a bulk action would touch another number of jobs than expected
   + Unavailable             a server doesn't answer; trying again later may help
     - StoreUnavailable
@@ -62,11 +63,19 @@ class NotFound(Refused):
 
 
 class IllegalMove(Refused):
-    """The state of the job doesn't allow the action."""
+    """The state of the job, schedule or backfill doesn't allow the action."""
 
-    def __init__(self, action: str, job_id: str, state: str) -> None:
-        self.action, self.job_id, self.state = action, job_id, state
-        super().__init__(f"can't {action} job {job_id}: it is {state}")
+    def __init__(self, action: str, id_: str, state: str, kind: str = "job") -> None:
+        self.action, self.id, self.state, self.kind = action, id_, state, kind
+        super().__init__(f"can't {action} {kind} {id_}: it is {state}")
+
+
+class NameTaken(Refused):
+    """Another schedule of the namespace has the name; `id` is that one's."""
+
+    def __init__(self, name: str, id_: str) -> None:
+        self.name, self.id = name, id_
+        super().__init__(f"schedule {id_} has the name {name!r} already")
 
 
 class KeyConflict(Refused):
@@ -79,11 +88,11 @@ class KeyConflict(Refused):
 
 
 class StaleVersion(Refused):
-    """The job was changed since its ETag was read."""
+    """The job or schedule was changed since its ETag was read."""
 
-    def __init__(self, job_id: str, given: int, current: int) -> None:
-        self.job_id, self.given, self.current = job_id, given, current
-        super().__init__(f"job {job_id} has version {current}, not {given}: read it again")
+    def __init__(self, id_: str, given: int, current: int, kind: str = "job") -> None:
+        self.id, self.given, self.current, self.kind = id_, given, current, kind
+        super().__init__(f"{kind} {id_} has version {current}, not {given}: read it again")
 
 
 class CountDiffers(Refused):

@@ -128,6 +128,8 @@ class NewJob:
     idempotency_key: str | None = None
     request_hash: bytes = b""
     """of the job as asked for: the same key with another hash is a conflict"""
+    schedule_id: str | None = None
+    fire_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(30.0, ge=0, le=86_400)
     retention_success: Retention = timedelta(days=7)
     retention_failed: Retention = timedelta(days=30)
+    retention_ledger: Retention = timedelta(days=90)
     retry_window: int = Field(1000, ge=0, le=1_000_000)
     blocked_seconds: float = Field(60.0, ge=1, le=86_400)
     http_allow: Words = ()

@@ -88,6 +88,7 @@ class Metrics:
             "deliveries_dropped", "Deliveries, or references in them, that came to nothing", "reason"
         )
         self._fires = self._counter("schedule_fires", "Occurrences of schedules", "outcome")
+        self._absences = self._counter("schedule_absences", "Occurrences of which nothing had succeeded in time")
         self._slots = Gauge("horae_worker_slots", "Slots of this worker", ("state",), registry=self.registry)
         self._depth = DepthCollector()
         self.registry.register(self._depth)
@@ -140,6 +141,10 @@ class Metrics:
     def schedule_fired(self, outcome: str, count: int = 1) -> None:
         """Occurrences of a schedule were written with this outcome of the ledger."""
         self._fires.labels(outcome).inc(count)
+
+    def absence(self) -> None:
+        """Nothing had succeeded of an occurrence when something should have."""
+        self._absences.inc()
 
     # -------------------------------------------------------------------------------------------------- how things are
 

@@ -9,6 +9,7 @@ from horae.runtime.clock import Clock
 from horae.runtime.metrics import Metrics
 from horae.signals.base import Signals
 from horae.store.base import DispatchStore, RescueStore
+from horae.store.base_schedules import FiringStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Ports:
 
     dispatch: DispatchStore
     rescue: RescueStore
+    firing: FiringStore
     publisher: Publisher
     signals: Signals
     clock: Clock

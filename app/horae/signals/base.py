@@ -18,6 +18,8 @@ class Topic(StrEnum):
 
     DUE = "due"
     """jobs may be due earlier than the schedulers think (submitted, given back, resumed, a worker came)"""
+    SCHEDULES = "schedules"
+    """a schedule may be due earlier than the schedulers think, or a backfill was asked for"""
     ROOM = "room"
     """a worker has finished a batch: there is room in the window"""
     CANCEL = "cancel"

@@ -42,6 +42,7 @@ class Transaction:
         self._connection = connection
         self._moment: datetime | None = None
         self.now = now
+        self.dialect = connection.dialect.name
 
     async def execute(
         self, statement: sa.Executable, parameters: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None

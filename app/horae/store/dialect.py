@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
@@ -153,6 +153,16 @@ def _later_on_mysql(element: Later, compiler: SQLCompiler, **options: Any) -> st
 @compiles(Later, "sqlite")
 def _later_on_sqlite(element: Later, compiler: SQLCompiler, **options: Any) -> str:
     return f"({compiler.process(element.moment, **options)} + {compiler.process(element.delta, **options)})"
+
+
+def rewritten(table: sa.Table, dialect: str) -> sa.Insert:
+    """An INSERT that takes the place of the rows with the same primary key: many rows in one statement."""
+    if dialect == "mysql":
+        insert = mysql.insert(table)
+        return insert.on_duplicate_key_update({c.name: insert.inserted[c.name] for c in table.c if not c.primary_key})
+    upsert = sqlite.insert(table)
+    changed = {c.name: upsert.excluded[c.name] for c in table.c if not c.primary_key}
+    return upsert.on_conflict_do_update(index_elements=[*table.primary_key], set_=changed)
 
 
 def error_number(error: DBAPIError) -> int | None:

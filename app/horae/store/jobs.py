@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from horae.domain.errors import IllegalMove, NotFound, StaleVersion
 from horae.domain.job import FINAL, Attempt, Job, State
-from horae.domain.transitions import ASK_CANCEL, CANCEL, EDIT, RETRY_BY_HAND
+from horae.domain.transitions import EDIT, RETRY_BY_HAND
 from horae.store.base import Edit, JobFilter
+from horae.store.cancelling import cancel_locked
 from horae.store.database import Database, Transaction
 from horae.store.dialect import micros
 from horae.store.filters import BEYOND, found, newest
@@ -83,13 +84,8 @@ class Jobs(Submissions):
         async def work(tx: Transaction) -> frozenset[str]:
             # Applied late, a request must not hit the round that a retry by hand has begun meanwhile.
             rows = [row for row in await _locked(tx, namespace, job_ids) if row.round == asked.get(row.id)]
-            waiting = [row.id for row in rows if row.state in CANCEL.sources]
-            running = [row.id for row in rows if row.state in ASK_CANCEL.sources]
-            if waiting:
-                await tx.execute(moved(CANCEL, waiting, tx.now))
-            if running:
-                await tx.execute(moved(ASK_CANCEL, running, tx.now, cancel_requested=True))
-            return frozenset(waiting + running + [row.id for row in rows if row.state == State.CANCELLED])
+            cancelled = await cancel_locked(tx, rows)
+            return frozenset(cancelled + [row.id for row in rows if row.state == State.CANCELLED])
 
         return await self._database.transact(work)
 

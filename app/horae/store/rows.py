@@ -73,6 +73,8 @@ def job_values(namespace: str, job: NewJob, now: datetime, run_at: datetime) -> 
         "timeout_us": micros(job.timeout_seconds),
         "retry_for_seconds": job.retry_for_seconds,
         "idempotency_key": job.idempotency_key,
+        "schedule_id": job.schedule_id,
+        "fire_time": job.fire_time,
         "tags": dumps(job.tags) if job.tags else "",
         "payload": job.payload,
     }

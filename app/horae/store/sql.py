@@ -9,22 +9,39 @@ import sqlalchemy as sa
 from horae.domain.job import State
 from horae.domain.transitions import RESCUE_HANDOVER
 from horae.runtime.clock import Clock
+from horae.store.absences import Absences
+from horae.store.backfilling import Backfilling
+from horae.store.backfills import Backfills
 from horae.store.base import DispatchStore, JobStore, QueueStore, RegistryStore, RescueStore, WorkerStore
+from horae.store.base_schedules import FiringStore, ScheduleStore
 from horae.store.claims import Claims
 from horae.store.database import Database, Transaction, open_database
 from horae.store.endings import ENDING_COLUMNS, write_endings
 from horae.store.finishes import Finishing
+from horae.store.firing import Fires
 from horae.store.jobs import Jobs
+from horae.store.ledger import Ledger
+from horae.store.ledger_pruning import LedgerPruning
 from horae.store.moves import chunks, moved
 from horae.store.registry import Queues, Registry
 from horae.store.rescues import Rescues, judge_lost
+from horae.store.schedules import Schedules
 from horae.store.schema import Schema
 from horae.store.starts import Starting
 from horae.store.tables import jobs
+from horae.store.zone_data import ZoneData
 
 
 class Work(Starting, Finishing):
     """`WorkerStore` in SQL."""
+
+
+class Recurring(Schedules, Ledger, Backfills):
+    """`ScheduleStore` in SQL."""
+
+
+class Clockwork(Fires, Absences, Backfilling, ZoneData, LedgerPruning):
+    """`FiringStore` in SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +56,8 @@ class Stores:
     dispatch: DispatchStore
     rescue: RescueStore
     worker: WorkerStore
+    schedules: ScheduleStore
+    firing: FiringStore
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -57,6 +76,8 @@ def open_stores(url: str, clock: Clock, fixed_clock: bool = False) -> Stores:
         dispatch=Claims(database),
         rescue=Rescues(database),
         worker=Work(database),
+        schedules=Recurring(database),
+        firing=Clockwork(database),
     )
 
 

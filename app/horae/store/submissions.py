@@ -64,7 +64,7 @@ async def _submit(tx: Transaction, namespace: str, new: Sequence[NewJob], reques
     await _insert_keys(tx, namespace, fresh, now)
     if request:
         await _insert_key(tx, namespace, request.key, request.request_hash, submitted.ids, now)
-    await _insert_jobs(tx, namespace, fresh, now)
+    await insert_jobs(tx, [(namespace, job) for job in fresh], now)
     return submitted
 
 
@@ -145,12 +145,14 @@ def _key_row(namespace: str, key: str, request_hash: bytes, ids: list[JobId], no
     }
 
 
-async def _insert_jobs(tx: Transaction, namespace: str, fresh: Sequence[NewJob], now: datetime) -> None:
-    for part in chunks(fresh, INSERT):
-        await tx.execute(sa.insert(jobs), [job_values(namespace, job, now, _run_at(job, now)) for job in part])
-    labels = [(tag, job.id) for job in fresh for tag in dict.fromkeys(job.tags)]
-    rows = [{"namespace": namespace, "tag": tag, "job_id": id_} for tag, id_ in labels]
-    for chunk in chunks(rows, INSERT):
+async def insert_jobs(tx: Transaction, new: Sequence[tuple[str, NewJob]], now: datetime) -> None:
+    """T1 and T2: the rows of new jobs, each in its namespace, and their tags."""
+    for part in chunks(new, INSERT):
+        rows = [job_values(namespace, job, now, _run_at(job, now)) for namespace, job in part]
+        await tx.execute(sa.insert(jobs), rows)
+    labels = [(namespace, tag, job.id) for namespace, job in new for tag in dict.fromkeys(job.tags)]
+    tagged = [{"namespace": namespace, "tag": tag, "job_id": id_} for namespace, tag, id_ in labels]
+    for chunk in chunks(tagged, INSERT):
         await tx.execute(sa.insert(tags), chunk)
 
 

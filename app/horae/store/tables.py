@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from horae.domain.job import Outcome, State
+from horae.domain.schedule import Action, BackfillState, Reason, ScheduleState, Verdict
 from horae.store.dialect import Id, Key, Moment
 
 metadata = sa.MetaData()
@@ -152,5 +153,124 @@ handlers = sa.Table(
     sa.Column("version", NAME, nullable=False),
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
+    **_MYSQL,
+)
+
+schedules = sa.Table(
+    "schedules",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("name", Key, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("state", sa.Enum(*ScheduleState, name="schedule_state", create_constraint=False), nullable=False),
+    sa.Column("cron", sa.String(256)),
+    sa.Column("interval_seconds", sa.Integer),
+    sa.Column("timezone", NAME, nullable=False),
+    sa.Column("start_at", Moment),
+    sa.Column("end_at", Moment),
+    sa.Column("dst_gap", sa.String(16), nullable=False),
+    sa.Column("dst_fold", sa.String(16), nullable=False),
+    sa.Column("max_runs", sa.Integer),
+    sa.Column("jitter_seconds", sa.Integer, nullable=False),
+    sa.Column("misfire", sa.String(16), nullable=False),
+    sa.Column("misfire_grace_seconds", sa.Integer, nullable=False),
+    sa.Column("overlap", sa.String(16), nullable=False),
+    sa.Column("must_succeed_within_seconds", sa.Integer),
+    sa.Column("source", Key),
+    sa.Column("handler", NAME, nullable=False),
+    sa.Column("payload", _text(), nullable=False),
+    sa.Column("settings", sa.Text, nullable=False),
+    sa.Column("tzdata", sa.String(16), nullable=False),
+    sa.Column("paused_at", Moment),
+    sa.Column("paused_by", sa.String(255)),
+    sa.Column("ended_reason", sa.String(1000)),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.UniqueConstraint("namespace", "name", name="schedules_name"),
+    sa.Index("schedules_tzdata", "tzdata"),
+    **_MYSQL,
+)
+
+positions = sa.Table(
+    # Apart from what users write: fires rewrite these rows in bulk, and whoever changes a schedule locks its row first.
+    "schedule_positions",
+    metadata,
+    sa.Column("schedule_id", Id, primary_key=True),
+    sa.Column("next_fire_at", Moment),
+    sa.Column("since", Moment, nullable=False),
+    sa.Column("last_fire_at", Moment),
+    sa.Column("runs", sa.Integer, nullable=False),
+    sa.Column("caught_up", sa.Integer, nullable=False),
+    sa.Column("pauses", sa.Text, nullable=False),
+    sa.Column("earlier", sa.Text, nullable=False),
+    sa.Column("streak", sa.String(255), nullable=False),
+    sa.Index("positions_due", "next_fire_at", "schedule_id"),
+    **_MYSQL,
+)
+
+occurrences = sa.Table(
+    # INVARIANT: no second job for a fire time. Whoever makes one writes its line in the same transaction.
+    "occurrences",
+    metadata,
+    sa.Column("schedule_id", Id, primary_key=True),
+    sa.Column("fire_time", Moment, primary_key=True, autoincrement=False),
+    sa.Column("missed", sa.Boolean(create_constraint=False), primary_key=True),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("verdict", sa.Enum(*Verdict, name="verdict", create_constraint=False), nullable=False),
+    sa.Column("reason", sa.Enum(*Reason, name="reason", create_constraint=False)),
+    sa.Column("detail", sa.String(255)),
+    sa.Column("job_id", Id),
+    sa.Column("into_fire", Moment),
+    sa.Column("until", Moment),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("recorded_at", Moment, nullable=False),
+    sa.Column("must_succeed_by", Moment),
+    sa.Index("occurrences_verdict", "schedule_id", "verdict", "fire_time"),
+    sa.Index("occurrences_page", "namespace", "verdict", "fire_time", "schedule_id"),
+    sa.Index("occurrences_absence", "must_succeed_by"),
+    **_MYSQL,
+)
+
+changes = sa.Table(
+    "schedule_changes",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("schedule_id", Id, nullable=False),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("name", Key, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("author", sa.String(255), nullable=False),
+    sa.Column("action", sa.Enum(*Action, name="action", create_constraint=False), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("details", _text(), nullable=False),
+    sa.Index("changes_page", "schedule_id", "id"),
+    sa.Index("changes_prune", "at"),
+    **_MYSQL,
+)
+
+backfills = sa.Table(
+    "backfills",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("schedule_id", Id, nullable=False),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("state", sa.Enum(*BackfillState, name="backfill_state", create_constraint=False), nullable=False),
+    sa.Column("begin_at", Moment, nullable=False),
+    sa.Column("end_at", Moment, nullable=False),
+    sa.Column("timing", sa.Text, nullable=False),
+    sa.Column("max_concurrent", sa.Integer, nullable=False),
+    sa.Column("next_at", Moment),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("made", sa.Integer, nullable=False),
+    sa.Column("kept", sa.Integer, nullable=False),
+    sa.Column("succeeded", sa.Integer, nullable=False),
+    sa.Column("failed", sa.Integer, nullable=False),
+    sa.Column("running", sa.Text, nullable=False),
+    sa.Column("author", sa.String(255), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment),
+    sa.Index("backfills_page", "schedule_id", "id"),
+    sa.Index("backfills_running", "state", "id"),
     **_MYSQL,
 )

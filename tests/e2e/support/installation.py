@@ -120,20 +120,25 @@ class Installation:
     def states(self, **where: Any) -> dict[State, int]:
         """How many jobs the database holds in each state, read past the product."""
         statement = sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state)
-        return {State(state): count for state, count in self._rows(_narrowed(statement, where))}
+        return {State(state): count for state, count in self.rows(_narrowed(statement, where))}
 
     def column(self, name: str, **where: Any) -> list[Any]:
         """One column of the jobs."""
-        return [value for (value,) in self._rows(_narrowed(sa.select(jobs.c[name]), where))]
+        return [value for (value,) in self.rows(_narrowed(sa.select(jobs.c[name]), where))]
 
     def outcomes(self, **where: Any) -> Counter[Outcome]:
         """Of every attempt that has a row of its own: all but those that ended their job."""
         joined = sa.select(attempts.c.outcome).join(jobs, jobs.c.id == attempts.c.job_id)
-        return Counter(Outcome(outcome) for (outcome,) in self._rows(_narrowed(joined, where)))
+        return Counter(Outcome(outcome) for (outcome,) in self.rows(_narrowed(joined, where)))
 
-    def _rows(self, statement: sa.Select[Any]) -> list[Any]:
+    def rows(self, statement: sa.Select[Any]) -> list[Any]:
+        """Whatever the database holds, read past the product."""
         with self._engine.connect() as connection:
             return list(connection.execute(statement))
+
+    def connection(self) -> sa.Connection:
+        """For what a test writes past the product."""
+        return self._engine.connect()
 
     def runs(self, ids: Collection[str], word: str = "start") -> Counter[str]:
         """How often the handlers of these jobs were started (or came to their end), as the handlers tell."""

@@ -10,7 +10,9 @@ from alembic import op
 MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 
-def create_table(name: str, *columns: sa.Column[Any], indexes: dict[str, list[str]] | None = None) -> None:
+def create_table(
+    name: str, *columns: sa.Column[Any] | sa.Constraint, indexes: dict[str, list[str]] | None = None
+) -> None:
     """The table and its indexes, as far as they are missing."""
     inspector = sa.inspect(op.get_bind())
     if not inspector.has_table(name):

@@ -1,0 +1,337 @@
+"""T2: schedules that are due make their jobs.
+
+One transaction holds the jobs, their lines in the ledger and the new positions. The claim's row locks are kept to its
+end, and whoever changes a schedule takes the same lock first: so `next_fire_at` and the definition are as they were
+read, and of two schedulers only one sees a position due.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import IntegrityError
+
+from horae.domain.firing import Firing, Line, Position, fire
+from horae.domain.ids import IdMaker, JobId
+from horae.domain.job import FINAL, NewJob, State
+from horae.domain.schedule import Action, Definition, Overlap, Reason, ScheduleState, Verdict
+from horae.domain.timing import jitter
+from horae.runtime.clock import unix_ms
+from horae.store.base_schedules import Fired
+from horae.store.cancelling import cancel_locked
+from horae.store.changes import Done, write_changes
+from horae.store.database import Database, Transaction
+from horae.store.dialect import is_duplicate, rewritten
+from horae.store.moves import chunks, state_in
+from horae.store.schedule_rows import definition_of, position_of, position_values
+from horae.store.submissions import INSERT, insert_jobs
+from horae.store.tables import handlers, jobs, occurrences, positions, schedules
+
+log = structlog.get_logger(__name__)
+
+LINES = 5000
+"""occurrences judged in one transaction, each schedule at least one"""
+LINES_EACH = 1000
+"""of them of one schedule: one that is far behind doesn't keep the others waiting"""
+EARLIER = 20
+"""unfinished jobs that are remembered for each schedule"""
+
+
+class Fires:
+    """The firing part of `FiringStore` in SQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ids = IdMaker()
+
+    async def fire(self, limit: int) -> list[Fired]:
+        """See `FiringStore`."""
+        try:
+            return await self._fire(limit, careful=False)
+        except IntegrityError as error:
+            if not is_duplicate(error):
+                raise
+        log.warning("schedule.conflict", why="the ledger has a line already; firing one by one")
+        return await self._one_by_one(limit)
+
+    async def _one_by_one(self, limit: int) -> list[Fired]:
+        done: list[Fired] = []
+        for _ in range(limit):
+            fired = await self._fire(1, careful=True)
+            if not fired:
+                break
+            done += fired
+        return done
+
+    async def _fire(self, limit: int, careful: bool) -> list[Fired]:
+        async def work(tx: Transaction) -> list[Fired]:
+            now = await tx.moment()
+            due = sa.select(positions).where(positions.c.next_fire_at <= now)
+            in_order = due.order_by(positions.c.next_fire_at, positions.c.schedule_id).limit(limit)
+            claimed = (await tx.execute(in_order.with_for_update(skip_locked=True))).all()
+            return await fire_claimed(tx, self._ids, claimed, careful) if claimed else []
+
+        return await self._database.transact(work)
+
+    async def next_fire(self) -> float | None:
+        """See `FiringStore`."""
+
+        async def work(tx: Transaction) -> float | None:
+            first = sa.select(sa.func.min(positions.c.next_fire_at).label("first"), tx.now.label("now"))
+            row = (await tx.execute(first)).one()
+            return None if row.first is None else float((row.first - row.now).total_seconds())
+
+        return await self._database.read(work)
+
+
+async def settle(tx: Transaction, ids: IdMaker, schedule_id: str) -> bool:
+    """Locks the position of a schedule and fires what is due; whether more of it is left for another transaction."""
+    mine = sa.select(positions).where(positions.c.schedule_id == schedule_id).with_for_update()
+    row = (await tx.execute(mine)).first()
+    now = await tx.moment()
+    if row is None or row.next_fire_at is None or row.next_fire_at > now:
+        return False
+    await fire_claimed(tx, ids, [row], careful=True)
+    after = (await tx.execute(mine)).one()
+    return after.next_fire_at is not None and after.next_fire_at <= now
+
+
+async def defaults_of(tx: Transaction, names: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+    """What workers registered as the defaults of these handlers, in the form that clients use."""
+    wanted = sa.select(handlers.c.name, handlers.c.defaults).where(handlers.c.name.in_(sorted(names)))
+    return {row.name: orjson.loads(row.defaults) for row in await tx.execute(wanted)}
+
+
+# ----------------------------------------------------------------------------------------------------- one transaction
+
+
+@dataclass(slots=True)
+class _Due:
+    """A claimed schedule and what becomes of it."""
+
+    row: sa.Row[Any]
+    position: Position
+    definition: Definition | None = None
+    firing: Firing | None = None
+    broken: str | None = None
+    open: Sequence[sa.Row[Any]] = ()
+    """earlier jobs that aren't final"""
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        return self.firing.lines if self.firing else ()
+
+
+async def fire_claimed(tx: Transaction, ids: IdMaker, claimed: Sequence[sa.Row[Any]], careful: bool) -> list[Fired]:
+    """Fires schedules whose positions this transaction has locked.
+
+    `careful`: occurrences that have a line already, which is a conflict otherwise, keep the one they have.
+    """
+    now = await tx.moment()
+    dues = await _read(tx, claimed)
+    await _look_at_earlier(tx, dues)
+    _judge(dues, now)
+    if careful:
+        await _leave_known(tx, dues)
+    await _cancel_replaced(tx, dues)
+    made = await _make_jobs(tx, ids, dues, now)
+    await _write_lines(tx, dues, made, now)
+    await _write_positions(tx, dues, made)
+    await _write_ends(tx, ids, dues)
+    return [_fired(due, made, now) for due in dues]
+
+
+async def _read(tx: Transaction, claimed: Sequence[sa.Row[Any]]) -> list[_Due]:
+    wanted = sa.select(schedules).where(schedules.c.id.in_([row.schedule_id for row in claimed]))
+    rows = {row.id: row for row in await tx.execute(wanted)}
+    return [_Due(rows[row.schedule_id], position_of(row)) for row in claimed]
+
+
+async def _look_at_earlier(tx: Transaction, dues: Sequence[_Due]) -> None:
+    """Which jobs of earlier fires aren't final. Locked where they may be cancelled: nothing starts them meanwhile."""
+    for overlap in (Overlap.SKIP, Overlap.REPLACE):
+        asking = [due for due in dues if due.row.overlap == overlap and due.position.earlier]
+        if not asking:
+            continue
+        wanted = [id_ for due in asking for id_ in due.position.earlier]
+        statement = sa.select(jobs.c.id, jobs.c.state).where(
+            jobs.c.id.in_(wanted), state_in([state for state in State if state not in FINAL])
+        )
+        locked = statement.with_for_update() if overlap is Overlap.REPLACE else statement
+        unfinished = {row.id: row for row in await tx.execute(locked)}
+        for due in asking:
+            due.open = [unfinished[id_] for id_ in due.position.earlier if id_ in unfinished]
+
+
+def _judge(dues: Sequence[_Due], now: datetime) -> None:
+    room = LINES
+    for due in dues:
+        earlier = (JobId(due.open[-1].id), State(due.open[-1].state)) if due.open else None
+        try:
+            due.definition = definition_of(due.row)
+            due.firing = fire(due.definition, due.position, earlier, now, max(1, min(room, LINES_EACH)))
+        except Exception as error:
+            # Whatever it is: left as it stands it would be claimed first, for ever, and take its whole batch along.
+            log.exception("schedule.broken", schedule_id=due.row.id, name=due.row.name)
+            due.broken = f"its fire times can't be computed: {error}"
+        room -= len(due.lines)
+
+
+async def _leave_known(tx: Transaction, dues: Sequence[_Due]) -> None:
+    for due in dues:
+        times = [line.fire_time for line in due.lines if not line.extends]
+        known: set[datetime] = set()
+        for chunk in chunks(times):
+            wanted = sa.select(occurrences.c.fire_time).where(
+                occurrences.c.schedule_id == due.row.id,
+                occurrences.c.fire_time.in_(chunk),
+                occurrences.c.missed.is_(sa.false()),
+            )
+            known |= set((await tx.execute(wanted)).scalars())
+        if known and due.firing:
+            due.firing = replace(due.firing, lines=[line for line in due.lines if line.fire_time not in known])
+
+
+async def _cancel_replaced(tx: Transaction, dues: Sequence[_Due]) -> None:
+    rows = [row for due in dues if due.firing and due.firing.replaced for row in due.open]
+    if rows:
+        await cancel_locked(tx, rows)
+
+
+Made = Mapping[tuple[str, datetime], NewJob]
+
+
+async def _make_jobs(tx: Transaction, ids: IdMaker, dues: Sequence[_Due], now: datetime) -> Made:
+    defaults = await defaults_of(tx, {due.row.handler for due in dues})
+    made: dict[tuple[str, datetime], NewJob] = {}
+    new: list[tuple[str, NewJob]] = []
+    for due, line in _fires(dues):
+        definition, id_ = due.definition, JobId(ids.next(unix_ms(now)))
+        assert definition is not None  # noqa: S101 - there are no lines without
+        run_at = line.fire_time + jitter(due.row.id, line.fire_time, definition.jitter_seconds)
+        given = defaults.get(due.row.handler, {})
+        job = definition.template.job(id_, given, due.row.id, line.fire_time, run_at)
+        made[due.row.id, line.fire_time] = job
+        new.append((due.row.namespace, job))
+    await insert_jobs(tx, new, now)
+    return made
+
+
+def _fires(dues: Iterable[_Due]) -> Iterable[tuple[_Due, Line]]:
+    return ((due, line) for due in dues for line in due.lines if line.verdict is Verdict.FIRED)
+
+
+async def _write_lines(tx: Transaction, dues: Sequence[_Due], made: Made, now: datetime) -> None:
+    rows = [row for due in dues for row in _rows(due, made, now) if not row.pop("extends")]
+    for chunk in chunks(rows, INSERT):
+        await tx.execute(sa.insert(occurrences), chunk)
+    for due in dues:
+        for line in due.lines:
+            if line.extends:
+                await _extend(tx, due, line)
+
+
+def _rows(due: _Due, made: Made, now: datetime) -> Iterable[dict[str, Any]]:
+    busy = due.open[-1].id if due.open else None
+    for line in due.lines:
+        job = made.get((due.row.id, line.into or line.fire_time))
+        if line.verdict is Verdict.FIRED and job:
+            busy = job.id
+        yield {
+            "schedule_id": due.row.id,
+            "fire_time": line.fire_time,
+            "missed": False,
+            "namespace": due.row.namespace,
+            "verdict": line.verdict,
+            "reason": line.reason,
+            "detail": line.detail,
+            "job_id": busy if line.reason is Reason.OVERLAP and line.into is None else (job.id if job else None),
+            "into_fire": line.into,
+            "until": line.until,
+            "count": line.count,
+            "recorded_at": now,
+            "must_succeed_by": _must_succeed_by(due, line),
+            "extends": line.extends,
+        }
+
+
+def _must_succeed_by(due: _Due, line: Line) -> datetime | None:
+    """Nothing was expected of a fire time inside a pause or beyond the last run."""
+    seconds = due.row.must_succeed_within_seconds
+    if seconds is None or line.reason in (Reason.PAUSED, Reason.BOUND):
+        return None
+    moment: datetime = (line.until or line.fire_time) + timedelta(seconds=seconds)
+    return moment
+
+
+async def _extend(tx: Transaction, due: _Due, line: Line) -> None:
+    shared = (
+        occurrences.c.schedule_id == due.row.id,
+        occurrences.c.fire_time == line.fire_time,
+        occurrences.c.missed.is_(sa.false()),
+    )
+    values = {
+        "until": line.until,
+        "count": occurrences.c.count + line.count,
+        "into_fire": line.into,
+        "must_succeed_by": _must_succeed_by(due, line),
+    }
+    await tx.execute(sa.update(occurrences).where(*shared).values(values))
+
+
+async def _write_positions(tx: Transaction, dues: Sequence[_Due], made: Made) -> None:
+    rows = [position_values(due.row.id, _new_position(due, made)) for due in dues]
+    await tx.execute(rewritten(positions, tx.dialect), rows)
+
+
+def _new_position(due: _Due, made: Made) -> Position:
+    if due.firing is None:
+        return replace(due.position, next_fire_at=None)
+    own = [made[due.row.id, line.fire_time].id for line in due.lines if line.verdict is Verdict.FIRED]
+    if due.row.overlap == Overlap.ALLOW:
+        # Nobody asks for them; the newest one, should the policy change.
+        return replace(due.firing.position, earlier=tuple(own[-1:]) or due.position.earlier)
+    unfinished = (JobId(row.id) for row in due.open)
+    return replace(due.firing.position, earlier=(*unfinished, *own)[-EARLIER:])
+
+
+async def _write_ends(tx: Transaction, ids: IdMaker, dues: Sequence[_Due]) -> None:
+    ended = [(due, reason) for due in dues if (reason := _end(due))]
+    for due, reason in ended:
+        values = {"state": ScheduleState.ENDED, "ended_reason": reason[:1000], "updated_at": tx.now}
+        await tx.execute(sa.update(schedules).where(schedules.c.id == due.row.id).values(values))
+    done = [
+        Done(due.row.id, due.row.namespace, due.row.name, due.row.version, Action.ENDED, details={"reason": reason})
+        for due, reason in ended
+    ]
+    await write_changes(tx, ids, done)
+
+
+def _end(due: _Due) -> str | None:
+    return due.broken or (due.firing.ended if due.firing else None)
+
+
+def _fired(due: _Due, made: Made, now: datetime) -> Fired:
+    new = [made[due.row.id, line.fire_time] for line in due.lines if line.verdict is Verdict.FIRED]
+    verdicts: Counter[tuple[Verdict, Reason | None]] = Counter()
+    for line in due.lines:
+        verdicts[line.verdict, line.reason] += line.count
+    return Fired(
+        schedule_id=due.row.id,
+        namespace=due.row.namespace,
+        name=due.row.name,
+        jobs=[job.id for job in new],
+        queues=Counter(job.queue for job in new),
+        verdicts=verdicts,
+        late=None if not new or new[-1].fire_time is None else (now - new[-1].fire_time).total_seconds(),
+        replaced=[row.id for row in due.open] if due.firing and due.firing.replaced else (),
+        ended=_end(due),
+        broken=due.broken is not None,
+    )
