@@ -24,6 +24,7 @@ from horae.broker.inprocess import InProcessBroker
 from horae.broker.rabbitmq import RabbitBroker
 from horae.domain.errors import HoraeError, SchemaBehind, StoreUnavailable
 from horae.domain.ids import IdMaker, WorkerId
+from horae.domain.zones import TZDATA
 from horae.handlers import Registry
 from horae.handlers.loader import load
 from horae.runtime.clock import Clock, SystemClock, unix_ms
@@ -355,6 +356,7 @@ async def check(settings: Settings) -> list[Finding]:
         looks: list[tuple[str, Callable[[], Awaitable[str]]]] = [
             ("database", lambda: _look_at_database(resources)),
             ("broker", lambda: _look_at_broker(resources)),
+            ("zones", _look_at_zones),
         ]
         if settings.redis_url.get_secret_value():
             looks.append(("redis", lambda: _look_at_signals(resources)))
@@ -373,6 +375,10 @@ async def _look_at_database(resources: Resources) -> str:
     moment = await resources.stores.database.read(lambda tx: tx.moment())
     drift = (resources.clock.now() - moment).total_seconds()
     return f"schema is current; its clock differs by {abs(drift):.3f} s"
+
+
+async def _look_at_zones() -> str:
+    return f"time zone data of release {TZDATA}"
 
 
 async def _look_at_broker(resources: Resources) -> str:
