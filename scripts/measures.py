@@ -28,7 +28,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -132,27 +132,32 @@ class System:
 
     def ask(self, sql: str) -> tuple[Any, ...]:
         """One row from the database."""
+        return next(iter(self.ask_all(sql)), ())
+
+    def ask_all(self, sql: str) -> Sequence[tuple[Any, ...]]:
+        """Every row."""
         at = self.database
         connection = pymysql.connect(
             host=at.host, port=at.port or 3306, user=at.username, password=at.password or "", database=at.database
         )
         with closing(connection), connection.cursor() as cursor:
             cursor.execute(sql)
-            return cursor.fetchone() or ()
+            return cursor.fetchall()
 
 
 SERVERS = {"db": "MariaDB", "mq": "RabbitMQ", "redis": "Redis"}
 
 
 @asynccontextmanager
-async def system(workers: int = 1) -> AsyncIterator[System]:
-    """An api, a scheduler and so many workers on fresh servers, and one job run: everything is connected."""
+async def system(workers: int = 1, schedulers: int = 1) -> AsyncIterator[System]:
+    """An api, schedulers and workers on fresh servers, and one job run: everything is connected."""
     with private_servers() as settings, tempfile.TemporaryDirectory() as folder:
         made = System(settings, Path(folder))
         try:
             await made.migrate()
             await made.serve("api", "api")
-            await made.serve("scheduler", "scheduler")
+            for number in range(1, schedulers + 1):
+                await made.serve("scheduler" if number == 1 else f"scheduler {number}", "scheduler")
             for number in range(1, workers + 1):
                 await made.serve(f"worker {number}", "worker")
             warm = await made.client.submit("noop")
@@ -271,6 +276,55 @@ async def pickup(_options: argparse.Namespace) -> dict[str, Any]:
     return {"jobs": PICKUPS, "milliseconds": [{"from": name, **_quantiles(values)} for name, values in kinds.items()]}
 
 
+async def fire(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "schedules": options.schedules,
+        "runs": [await _fired(options.schedules, schedulers) for schedulers in options.schedulers],
+    }
+
+
+async def _fired(count: int, schedulers: int) -> dict[str, Any]:
+    async with system(workers=1, schedulers=schedulers) as made:
+        first = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=10 + count / 100)
+        await _schedule(made.client, count, first)
+        left = (first - datetime.now(UTC)).total_seconds()
+        if left < 1:
+            raise SystemExit("bench: the schedules weren't created in time")
+        before = made.usage()
+        await asyncio.sleep(left)
+        await _until(lambda: made.ask(_FIRED) == (count,) and _all_done(made), "the jobs don't end")
+        after, lateness = made.usage(), made.ask_all(_LATENESS)
+    kinds = {"to job": [row[0] for row in lateness], "to start": [row[1] for row in lateness]}
+    return {
+        "schedulers": schedulers,
+        "milliseconds_from_fire_time": [
+            {"kind": name, **_quantiles([float(value) / 1000 for value in values])} for name, values in kinds.items()
+        ],
+        "processes": spent(before, after, (datetime.now(UTC) - first).total_seconds()),
+    }
+
+
+async def _schedule(client: Client, count: int, first: datetime) -> None:
+    """Daily ones, all due at the same time."""
+    turns = asyncio.Semaphore(16)
+
+    async def create(number: int) -> None:
+        async with turns:
+            await client.create_schedule(f"s{number}", new_job("noop"), interval_seconds=86_400, start_at=first)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(count):
+            group.create_task(create(number))
+
+
+_FIRED = "SELECT COUNT(*) FROM jobs WHERE schedule_id IS NOT NULL"
+
+_LATENESS = """
+    SELECT TIMESTAMPDIFF(MICROSECOND, fire_time, created_at), TIMESTAMPDIFF(MICROSECOND, fire_time, started_at)
+    FROM jobs WHERE schedule_id IS NOT NULL
+"""
+
+
 def _milliseconds(start: datetime, end: datetime | None) -> float:
     assert end is not None  # noqa: S101 - every one has succeeded
     return (end - start).total_seconds() * 1000
@@ -288,6 +342,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, dict[str,
     "idle": idle,
     "drain": drain,
     "pickup": pickup,
+    "fire": fire,
 }
 
 
@@ -325,6 +380,8 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60, help="that idle lasts (60)")
     parser.add_argument("--jobs", type=int, default=20_000, help="that drain enqueues (20000)")
     parser.add_argument("--workers", type=_numbers, default=[1, 2], help="workers of each run of drain (1,2)")
+    parser.add_argument("--schedules", type=int, default=5_000, help="that fire makes due in one second (5000)")
+    parser.add_argument("--schedulers", type=_numbers, default=[1, 3], help="schedulers of each run of fire (1,3)")
     parser.add_argument("--json", action="store_true", help="print only the lines of JSON")
     options = parser.parse_args(arguments)
     if unknown := set(options.measures) - set(MEASURES):

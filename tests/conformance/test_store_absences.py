@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -31,7 +32,7 @@ async def judge(scene: Scene) -> list[Absence]:
     return absences
 
 
-async def fired(scene: Scene, **fields: object) -> Schedule:
+async def fired(scene: Scene, **fields: Any) -> Schedule:
     """A schedule that has fired once."""
     made = await scheduled(scene, must_succeed_within_seconds=WITHIN, **fields)
     await scene.turn(60)
@@ -138,7 +139,7 @@ async def test_without_a_promise_nothing_is_judged(scene: Scene) -> None:
 # ------------------------------------------------------------------------------------------------- other people's jobs
 
 
-async def outage(scene: Scene, **fields: object) -> Schedule:
+async def outage(scene: Scene, **fields: Any) -> Schedule:
     """Every minute, not looked at until the fifth."""
     made = await scheduled(scene, must_succeed_within_seconds=600, misfire_grace_seconds=0, **fields)
     await scene.turn(300.5)
@@ -219,7 +220,7 @@ async def test_of_what_lies_in_a_pause_nothing_is_expected(scene: Scene) -> None
 
 async def skipping(scene: Scene) -> Schedule:
     """Every second, of which 1010 have gone by: the last ten share a line."""
-    promise = {"must_succeed_within_seconds": 2000, "misfire": Misfire.SKIP, "misfire_grace_seconds": 0}
+    promise: dict[str, Any] = {"must_succeed_within_seconds": 2000, "misfire": Misfire.SKIP, "misfire_grace_seconds": 0}
     made = await scheduled(scene, timing=EVERY_SECOND, **promise)
     scene.clock.turn(OWN_LINES + 10.5)
     await fire(scene)

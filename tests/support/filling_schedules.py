@@ -84,7 +84,7 @@ class Timetable:
             yield line
             if line["reason"] is None and self._chance.random() < 0.02:
                 yield {**line, "missed": True, "verdict": Verdict.MISSED, "reason": Reason.NO_SUCCESS}
-        if number < UNJUDGED:
+        if DUE <= number < DUE + UNJUDGED:
             yield {**self._line(row, self.now - HOUR), "must_succeed_by": self.now - HOUR / 2}
 
     def _line(self, row: Row, fire_time: datetime) -> Row:

@@ -9,15 +9,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from horae.domain.ids import JobId
-from horae.domain.job import Job, Reference, State
-from horae.domain.schedule import Change, Occurrence, Schedule
+from horae.domain.job import WAITING, Job, Reference, State
+from horae.domain.schedule import Backfill, BackfillId, BackfillState, Change, Occurrence, Schedule, Verdict
 from horae.domain.timing import Timing
 from horae.domain.transitions import FAIL_FOR_GOOD, SUCCEED
 from horae.store.base import JobFilter
-from horae.store.base_schedules import Fired, LedgerFilter
+from horae.store.base_schedules import Fired, LedgerFilter, NewBackfill, Progressed
 from horae.store.sql import Stores
 from tests.support.clock import START
-from tests.support.factories import new_definition, schedule_id
+from tests.support.factories import job_id, new_definition, schedule_id
 from tests.support.scene import BROKEN, NAMESPACE, Scene
 
 EVERY_SECOND = Timing(interval_seconds=1, start_at=START)
@@ -106,9 +106,9 @@ async def advance(scene: Scene) -> list[Progressed]:
     return await scene.stores.firing.advance_backfills(100)
 
 
-async def see_backfill(scene: Scene, backfill: Backfill, namespace: str = NAMESPACE) -> Backfill:
+async def see_backfill(scene: Scene, backfill: Backfill) -> Backfill:
     """Where it is now."""
-    found = await scene.stores.schedules.get_backfill(namespace, backfill.schedule_id, backfill.id)
+    found = await scene.stores.schedules.get_backfill(NAMESPACE, backfill.schedule_id, backfill.id)
     assert found is not None
     return found
 

@@ -47,6 +47,19 @@ async def first(events: AsyncIterator[Event]) -> Event:
         return await anext(events)
 
 
+@asynccontextmanager
+async def told(signals: Signals, namespace: str) -> AsyncIterator[list[Event]]:
+    """What watchers of the namespace are told within the block: complete once it is left."""
+    found: list[Event] = []
+    async with signals.watch(namespace) as events:
+        yield found
+        signals.emit(Event("end", namespace))
+        async for event in events:
+            if event.kind == "end":
+                return
+            found.append(event)
+
+
 class RedisServer:
     """Keeps nothing on disk. Its port is below the range of outgoing connections, which could take it meanwhile."""
 

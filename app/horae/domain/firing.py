@@ -24,6 +24,8 @@ MISFIRE_CAP = 1000
 OWN_LINES = 1000
 """of equal outcomes in a row so many have a line each in the ledger; all further ones share one"""
 
+NOTHING_LEFT = "no fire time is left within its bounds"
+
 _MOMENT = timedelta(microseconds=1)
 
 
@@ -181,8 +183,8 @@ class _Judge:
         """The verdict if the occurrence wasn't to fire, however punctual."""
         if any(pause.covers(fire_time) for pause in self._position.pauses):
             return Line(fire_time, Verdict.SKIPPED, Reason.PAUSED)
-        if self._exhausted:
-            return Line(fire_time, Verdict.SKIPPED, Reason.BOUND, f"max_runs {self._definition.max_runs} was reached")
+        if exhausted(self._definition, self._runs):
+            return Line(fire_time, Verdict.SKIPPED, Reason.BOUND, used_up(self._definition))
         return None
 
     def _misfire(self, fire_time: datetime) -> Line | None:
@@ -219,15 +221,10 @@ class _Judge:
 
     # --------------------------------------------------------------------------------------------------------- facts
 
-    @property
-    def _exhausted(self) -> bool:
-        most = self._definition.max_runs
-        return most is not None and self._runs >= most
-
     def _end(self, next_fire_at: datetime | None) -> str | None:
-        if self._exhausted:
-            return f"max_runs {self._definition.max_runs} was reached"
-        return None if next_fire_at is not None else "no fire time is left within its bounds"
+        if exhausted(self._definition, self._runs):
+            return used_up(self._definition)
+        return None if next_fire_at is not None else NOTHING_LEFT
 
     def _latest_misfire(self, first: datetime) -> datetime | None:
         until = self._now - timedelta(seconds=self._definition.misfire_grace_seconds) - _MOMENT
@@ -237,6 +234,16 @@ class _Judge:
                 return latest
             until = pause.begin - _MOMENT
         return None
+
+
+def exhausted(definition: Definition, runs: int) -> bool:
+    """Whether so many runs are all that it may have."""
+    return definition.max_runs is not None and runs >= definition.max_runs
+
+
+def used_up(definition: Definition) -> str:
+    """Why a schedule has ended that is exhausted."""
+    return f"max_runs {definition.max_runs} was reached"
 
 
 def last_fire(timing: Timing, first: datetime, until: datetime) -> datetime | None:

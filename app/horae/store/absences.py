@@ -16,7 +16,7 @@ from horae.domain.schedule import Reason, Verdict
 from horae.store.base_schedules import Absence
 from horae.store.database import Database, Transaction
 from horae.store.dialect import rewritten
-from horae.store.lines import KEYS, LINES, LineKey, key_of, lines_at
+from horae.store.lines import BY_KEY, KEYS, LINES, LineKey, key_of, lines_at
 from horae.store.moves import chunks
 from horae.store.tables import jobs, occurrences, schedules
 
@@ -69,8 +69,8 @@ async def _note(tx: Transaction, limit: int) -> list[Absence] | None:
 
 
 async def _names(tx: Transaction, ids: Collection[str]) -> Mapping[str, str]:
-    found = await tx.execute(sa.select(schedules.c.id, schedules.c.name).where(schedules.c.id.in_(sorted(ids))))
-    return {row.id: row.name for row in found}
+    named = sa.select(schedules.c.id, schedules.c.name).with_hint(schedules, BY_KEY, "mysql")
+    return {row.id: row.name for row in await tx.execute(named.where(schedules.c.id.in_(sorted(ids))))}
 
 
 async def _missed(tx: Transaction, rows: Sequence[sa.Row[Any]], names: Mapping[str, str]) -> list[_Missed]:
@@ -113,9 +113,9 @@ async def _read_lines(tx: Transaction, known: dict[LineKey, sa.Row[Any]], wanted
 async def _seen(tx: Transaction, ids: Collection[JobId]) -> dict[JobId, tuple[State, datetime | None]]:
     seen: dict[JobId, tuple[State, datetime | None]] = {}
     for chunk in chunks(sorted(ids)):
-        wanted = sa.select(jobs.c.id, jobs.c.state, jobs.c.finished_at).where(jobs.c.id.in_(chunk))
+        states = sa.select(jobs.c.id, jobs.c.state, jobs.c.finished_at).with_hint(jobs, BY_KEY, "mysql")
         # Locked: a success that was in time may be waiting for its commit.
-        for row in await tx.execute(wanted.with_for_update(read=True)):
+        for row in await tx.execute(states.where(jobs.c.id.in_(chunk)).with_for_update(read=True)):
             seen[row.id] = (State(row.state), row.finished_at)
     return seen
 

@@ -58,8 +58,14 @@ class Backfilling:
 
     async def advance_backfills(self, limit: int) -> list[Progressed]:
         """See `FiringStore`. Which ones is left to chance, so that none has to wait for the others to end."""
-        running = sa.select(backfills.c.id, backfills.c.schedule_id).where(backfills.c.state == BackfillState.RUNNING)
-        rows = (await self._database.read(lambda tx: tx.execute(running.order_by(backfills.c.id).limit(RUNNING)))).all()
+        running = (
+            sa.select(backfills.c.id, backfills.c.schedule_id)
+            .with_hint(backfills, "FORCE INDEX (backfills_running)", "mysql")
+            .where(backfills.c.state == BackfillState.RUNNING)
+            .order_by(backfills.c.id)
+            .limit(RUNNING)
+        )
+        rows = (await self._database.read(lambda tx: tx.execute(running))).all()
         looks = [await self._look(row) for row in random.sample(rows, min(limit, len(rows)))]
         return [progressed for progressed in looks if progressed]
 

@@ -121,7 +121,7 @@ def _reaching(namespace: str, where: LedgerFilter, limit: int, before: LedgerKey
 def _last_before(where: LedgerFilter, verdict: Verdict) -> sa.Subquery:
     """The last fire time with the verdict before the range, of the schedule or of each one.
 
-    Of each one: the server leaps from schedule to schedule in the index, whose lines lie between doesn't matter.
+    Of each one: the server leaps from schedule to schedule in the index, however many lines each of them has.
     """
     line = occurrences.alias("line")
     last = sa.select(line.c.schedule_id, sa.func.max(line.c.fire_time).label("fire_time"))

@@ -17,6 +17,9 @@ LineKey = tuple[str, datetime]
 LINES = sa.select(occurrences, occurrences.c.count.label("stands_for"))
 """whole lines; a row, being a tuple, has a `count` of its own"""
 
+BY_KEY = "FORCE INDEX (PRIMARY)"
+"""for many keys of a small table, which MySQL would rather scan: locking, or waiting for, rows of others on its way"""
+
 KEYS = 200
 """keys in one statement"""
 

@@ -14,14 +14,13 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from horae.domain.cron import CronError
-from horae.domain.errors import IllegalMove, InvalidInput, NameTaken, NotFound, StaleVersion
+from horae.domain.errors import IllegalMove, NameTaken, NotFound, StaleVersion
 from horae.domain.firing import Pause, Position
 from horae.domain.ids import IdMaker, JobId
 from horae.domain.job import FINAL, State
 from horae.domain.schedule import Action, BackfillState, Definition, Overlap, Schedule, ScheduleId, ScheduleState
-from horae.domain.timing import Timing
-from horae.domain.zones import TZDATA, UnknownZone
+from horae.domain.standing import anchored, beginning, resumed, standing
+from horae.domain.zones import TZDATA
 from horae.store.base_schedules import ScheduleFilter
 from horae.store.changes import Done, write_changes
 from horae.store.database import Database, Transaction, Work
@@ -238,9 +237,7 @@ def _refuse_ended(action: str, schedule: Schedule) -> None:
 
 
 async def _insert(tx: Transaction, namespace: str, id_: ScheduleId, definition: Definition, now: datetime) -> None:
-    first = first_fire(definition.timing, now)
-    if first is None:
-        raise InvalidInput.of(*_why_never(definition.timing))
+    position = beginning(definition.timing, now)
     values = {
         "id": id_,
         "namespace": namespace,
@@ -252,11 +249,12 @@ async def _insert(tx: Transaction, namespace: str, id_: ScheduleId, definition: 
         **definition_values(definition),
     }
     await tx.execute(sa.insert(schedules).values(values))
-    await tx.execute(sa.insert(positions).values(position_values(id_, Position(next_fire_at=first, since=now))))
+    await tx.execute(sa.insert(positions).values(position_values(id_, position)))
 
 
 async def _redefine(tx: Transaction, held: _Held, definition: Definition) -> Schedule:
     """Writes the definition, and where the schedule stands by it. Nothing is due by the old one any more."""
+    # How it was paused outlives its end: a change that brings it back brings it back paused.
     stands = standing(held.schedule, held.position, definition, await tx.moment())
     going = ScheduleState.ACTIVE if held.schedule.paused_at is None else ScheduleState.PAUSED
     values = {
@@ -291,69 +289,3 @@ async def _with_job(tx: Transaction, held: _Held, job_id: JobId) -> Position:
         found = set((await tx.execute(wanted)).scalars())
         earlier = tuple(id_ for id_ in held.position.earlier if id_ in found)
     return replace(held.position, earlier=(*earlier, job_id)[-EARLIER:])
-
-
-# ------------------------------------------------------------------------------------------------------------- deciding
-
-
-def anchored(definition: Definition, now: datetime, before: Timing | None = None) -> Definition:
-    """With the `start_at` that an interval has when none is given: the one that it had before, else now."""
-    timing = definition.timing
-    if timing.interval_seconds is None or timing.start_at is not None:
-        return definition
-    kept = before.start_at if before is not None and before.interval_seconds is not None else None
-    return replace(definition, timing=replace(timing, start_at=kept or now.replace(microsecond=0)))
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a schedule stands, by which time zone data, and why it has ended if it has."""
-
-    position: Position
-    tzdata: str
-    ended: str | None = None
-
-
-def standing(before: Schedule, position: Position, definition: Definition, now: datetime) -> Standing:
-    """Where a schedule stands once it is changed. Pure.
-
-    Fire times are counted anew from now where the timing is another, and where it had ended.
-
-    Raises:
-        InvalidInput: the fire times can't be computed.
-    """
-    if definition.max_runs is not None and position.runs >= definition.max_runs:
-        reason = f"max_runs {definition.max_runs} was reached"
-        return Standing(replace(position, next_fire_at=None), before.tzdata, reason)
-    if before.state is not ScheduleState.ENDED and definition.timing == before.definition.timing:
-        return Standing(position, before.tzdata)
-    upcoming = first_fire(definition.timing, now)
-    ended = None if upcoming is not None else "no fire time is left within its bounds"
-    return Standing(replace(position, next_fire_at=upcoming, since=now), TZDATA, ended)
-
-
-def resumed(position: Position, now: datetime) -> Position:
-    """With the open pause ended; pauses that hold none of the fire times to come are over and done with. Pure."""
-    closed = (replace(pause, end=pause.end or now) for pause in position.pauses)
-    upcoming = position.next_fire_at
-    return replace(position, pauses=tuple(p for p in closed if upcoming is None or (p.end or now) > upcoming))
-
-
-def first_fire(timing: Timing, now: datetime) -> datetime | None:
-    """The first fire time after now, or None.
-
-    Raises:
-        InvalidInput: it can't be computed.
-    """
-    try:
-        return timing.next(now)
-    except UnknownZone as error:
-        raise InvalidInput.of("timezone", str(error)) from error
-    except CronError as error:
-        raise InvalidInput.of("cron", str(error)) from error
-
-
-def _why_never(timing: Timing) -> tuple[str, str]:
-    if timing.end_at is not None:
-        return "end_at", "leaves no fire time after now"
-    return "start_at" if timing.cron is None else "cron", "has no fire time left"

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from horae.domain.firing import NOTHING_LEFT
 from horae.domain.ids import IdMaker
 from horae.domain.schedule import Action, ScheduleState
 from horae.domain.wording import moment
@@ -16,10 +17,9 @@ from horae.domain.zones import TZDATA
 from horae.store.base_schedules import Moved
 from horae.store.changes import Done, write_changes
 from horae.store.database import Database, Transaction
+from horae.store.lines import BY_KEY
 from horae.store.schedule_rows import definition_of
 from horae.store.tables import positions, schedules
-
-NOTHING_LEFT = "no fire time is left within its bounds"
 
 
 class ZoneData:
@@ -52,12 +52,14 @@ async def _adopt(tx: Transaction, ids: IdMaker, tzdata: str, limit: int) -> list
     found = list((await tx.execute(wanted)).scalars())
     if not found:
         return None
-    locked = sa.select(positions).where(positions.c.schedule_id.in_(found)).with_for_update(skip_locked=True)
-    places = {row.schedule_id: row for row in await tx.execute(locked)}
+    mine = sa.select(positions).with_hint(positions, BY_KEY, "mysql").where(positions.c.schedule_id.in_(found))
+    places = {row.schedule_id: row for row in await tx.execute(mine.with_for_update(skip_locked=True))}
     # Read again, now that nobody changes them.
-    rows = (await tx.execute(sa.select(schedules).where(schedules.c.id.in_(list(places)), older))).all()
+    again = sa.select(schedules).with_hint(schedules, BY_KEY, "mysql").where(schedules.c.id.in_(list(places)), older)
+    rows = (await tx.execute(again)).all()
     shifts = [shift for row in rows if (shift := _shift(row, places[row.id]))]
-    await tx.execute(sa.update(schedules).where(schedules.c.id.in_([row.id for row in rows])).values(tzdata=tzdata))
+    adopted = sa.update(schedules).with_hint(BY_KEY, dialect_name="mysql")
+    await tx.execute(adopted.where(schedules.c.id.in_([row.id for row in rows])).values(tzdata=tzdata))
     for shift in shifts:
         await _write(tx, shift)
     await write_changes(tx, ids, [done for shift in shifts for done in _done(shift, tzdata)])
