@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from horae.api.application import build_app
 from horae.api.context import ApiDeps
 from horae.handlers.loader import built_in
-from horae.runtime.clock import SystemClock
+from horae.runtime.clock import Clock, SystemClock
 from horae.runtime.health import Readiness
 from horae.runtime.metrics import Metrics
 from horae.signals.base import Signals
@@ -29,14 +29,15 @@ async def signals() -> AsyncIterator[InProcessSignals]:
     await signals.close()
 
 
-def deps_over(stores: Stores, signals: Signals) -> ApiDeps:
-    """What the application is given; only the stores' clock stands still."""
+def deps_over(stores: Stores, signals: Signals, clock: Clock | None = None) -> ApiDeps:
+    """What the application is given; only the stores' clock stands still, unless the application is given one too."""
     return ApiDeps(
         jobs=stores.jobs,
         queues=stores.queues,
         registry=stores.registry,
+        schedules=stores.schedules,
         signals=signals,
-        clock=SystemClock(),
+        clock=clock or SystemClock(),
         metrics=Metrics(),
         readiness=Readiness(["api"]),
         handlers=built_in().infos(),

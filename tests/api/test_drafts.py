@@ -9,11 +9,11 @@ import pytest
 from horae.api.catalogue import Catalogue
 from horae.api.drafts import new_job, request_hash
 from horae.api.scan import Census
-from horae.api.settings import default_settings
 from horae.domain.errors import InvalidInput
 from horae.domain.ids import JobId
 from horae.domain.job import NewJob, Priority
 from horae.domain.retry import Backoff
+from horae.domain.template import understood
 from horae.runtime.clock import SystemClock
 from horae.store.base import HandlerInfo, RegistryStore
 
@@ -61,7 +61,8 @@ def test_the_jobs_own_fields_win_over_all() -> None:
 
 
 def test_defaults_that_are_not_understood_are_left_out() -> None:
-    assert default_settings({"queue": "mail", "color": "red", "max_retries": "many"}) == {"queue": "mail"}
+    assert understood({"queue": "mail", "color": "red", "max_retries": "many"}) == {"queue": "mail"}
+    assert understood({"backoff": {"kind": "quadratic"}, "priority": "urgent"}) == {}
 
 
 def test_times_are_read_in_any_zone() -> None:

@@ -15,6 +15,7 @@ from horae.domain.errors import (
     IllegalMove,
     InvalidInput,
     KeyConflict,
+    NameTaken,
     NotFound,
     OutcomeUnknown,
     PublishReturned,
@@ -34,6 +35,7 @@ TABLE: list[tuple[HoraeError, str, int]] = [
     (NotFound("job", "7"), "not-found", 404),
     (IllegalMove("retry", "7", "PENDING"), "illegal-move", 409),
     (KeyConflict("k"), "key-conflict", 409),
+    (NameTaken("nightly", "7"), "name-taken", 409),
     (StaleVersion("7", 1, 2), "stale-version", 412),
     (CountDiffers(None, 5), "count-differs", 409),
     (Refused("no"), "malformed-request", 400),
@@ -64,6 +66,9 @@ def test_no_error_of_the_tree_is_forgotten() -> None:
 
 def test_what_is_known_of_the_refusal_is_told() -> None:
     assert problem_of(IllegalMove("retry", "7", "PENDING")).extra == {"state": "PENDING"}
+    assert problem_of(IllegalMove("pause", "7", "ENDED", "schedule")).detail == "can't pause schedule 7: it is ENDED"
+    taken = problem_of(NameTaken("nightly", "7"))
+    assert (taken.extra, taken.errors[0].field) == ({"id": "7"}, "name")
     assert problem_of(CountDiffers(3, 5)).extra == {"count": 5}
     assert problem_of(StaleVersion("7", 1, 2)).headers == {"ETag": '"2"'}
     assert problem_of(KeyConflict("k", 4)).errors[0].field == "jobs.4.idempotency_key"

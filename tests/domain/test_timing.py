@@ -277,6 +277,15 @@ def test_intervals_count_from_their_start(seconds: int, start: datetime, later: 
     assert list(islice(timing.fires(after), 2)) == [at, at + timedelta(seconds=seconds)]
 
 
+def test_an_interval_keeps_the_fraction_of_its_start() -> None:
+    start = NEW_YEAR + timedelta(microseconds=500_000)
+    timing = Timing(interval_seconds=1, start_at=start)
+    for before in (timedelta(seconds=9), timedelta(milliseconds=300), timedelta(microseconds=1)):
+        assert timing.next(start - before) == start
+    assert timing.next(start) == timing.next(start + timedelta(milliseconds=999)) == start + timedelta(seconds=1)
+    assert timing.next(datetime.max.replace(tzinfo=UTC)) is None
+
+
 def test_intervals_end_with_their_bound_and_with_the_calendar() -> None:
     timing = Timing(interval_seconds=60, start_at=NEW_YEAR, end_at=NEW_YEAR + timedelta(seconds=60))
     assert list(timing.fires(NEW_YEAR)) == [NEW_YEAR + timedelta(seconds=60)]

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import horae
-from horae.api.settings import default_settings
 from horae.domain.errors import InvalidInput
 from horae.domain.retry import Backoff
+from horae.domain.template import understood
 from horae.handlers import JobContext, Registry
 from horae.handlers.registry import DEFAULT
 from horae.store.base import HandlerInfo
@@ -136,7 +136,7 @@ def test_wrong_options_are_named(registry: Registry, options: Any, named: str) -
 def test_the_api_understands_every_option(registry: Registry, options: Any) -> None:
     registry.handler("plain", **options)(a_plain_handler)
     defaults = registry.infos()[0].defaults
-    assert default_settings(defaults).keys() == defaults.keys()
+    assert understood(defaults).keys() == defaults.keys()
 
 
 @pytest.mark.parametrize("name", ["", "Mail", "-a", ".a", "a b", "a\n", "ä", "a" * 65, "a/b"])

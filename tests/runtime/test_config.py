@@ -35,7 +35,8 @@ def test_without_any_setting_everything_runs_in_one_process() -> None:
     assert (settings.host, settings.port, settings.health_port) == ("127.0.0.1", 8080, None)
     assert (settings.concurrency, settings.queues, settings.handlers) == (100, (), ())
     assert (settings.lease_seconds, settings.dispatch_lease_seconds, settings.drain_seconds) == (15, 15, 30)
-    assert (settings.retention_success, settings.retention_failed) == (timedelta(days=7), timedelta(days=30))
+    retentions = (settings.retention_success, settings.retention_failed, settings.retention_ledger)
+    assert retentions == (timedelta(days=7), timedelta(days=30), timedelta(days=90))
     assert (settings.retry_window, settings.blocked_seconds) == (1000, 60)
     assert settings.redis_url.get_secret_value() == ""
 
@@ -54,6 +55,8 @@ def test_without_any_setting_everything_runs_in_one_process() -> None:
         ("HORAE_RETENTION_SUCCESS", "0h", "retention_success", timedelta(0)),
         ("HORAE_RETENTION_FAILED", "365d", "retention_failed", timedelta(days=365)),
         ("HORAE_RETENTION_FAILED", "never", "retention_failed", None),
+        ("HORAE_RETENTION_LEDGER", "400d", "retention_ledger", timedelta(days=400)),
+        ("HORAE_RETENTION_LEDGER", "never", "retention_ledger", None),
         ("HORAE_LOG_FORMAT", "json", "log_format", "json"),
         ("HORAE_LOG_LEVEL", "WARNING", "log_level", "warning"),
         ("HORAE_HOST", "localhost", "host", "localhost"),
@@ -112,6 +115,7 @@ def test_what_a_command_line_names_wins_and_what_it_leaves_out_does_not(monkeypa
         ("HORAE_RETENTION_SUCCESS", "٧d"),
         ("HORAE_RETENTION_FAILED", "99999999999999d"),
         ("HORAE_RETENTION_FAILED", ""),
+        ("HORAE_RETENTION_LEDGER", "ever"),
         ("HORAE_RETRY_WINDOW", "-1"),
         ("HORAE_BLOCKED_SECONDS", "0"),
         ("HORAE_LOG_FORMAT", "xml"),

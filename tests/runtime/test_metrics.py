@@ -19,6 +19,7 @@ CONTRACT = {
     "horae_stale_writes_total": set(),
     "horae_deliveries_dropped_total": {"reason"},
     "horae_schedule_fires_total": {"outcome"},
+    "horae_schedule_absences_total": set(),
     "horae_worker_slots": {"state"},
 }
 
@@ -37,6 +38,7 @@ def everything() -> Metrics:
     metrics.stale_writes()
     metrics.deliveries_dropped("stale", 7)
     metrics.schedule_fired("fired")
+    metrics.absence()
     metrics.worker_slots(running=60, free=40)
     metrics.queue_depths({"mail": {State.PENDING: 8, State.RUNNING: 2}})
     return metrics
@@ -73,6 +75,7 @@ def test_each_word_counts_what_it_says() -> None:
     assert value(metrics, "horae_stale_writes_total") == 1
     assert value(metrics, "horae_deliveries_dropped_total", reason="stale") == 7
     assert value(metrics, "horae_schedule_fires_total", outcome="fired") == 1
+    assert value(metrics, "horae_schedule_absences_total") == 1
     assert value(metrics, "horae_worker_slots", state="running") == 60
     assert value(metrics, "horae_worker_slots", state="free") == 40
     assert value(metrics, "horae_queue_depth", queue="mail", state="PENDING") == 8

@@ -7,10 +7,13 @@ from datetime import timedelta
 import pytest
 
 from horae.domain.job import FINAL, State
-from horae.scheduler.prune import BATCH, EVERY, Prune
+from horae.domain.schedule import Misfire
+from horae.domain.timing import Timing
+from horae.scheduler.prune import AGAIN, BATCH, EVERY, Prune, PruneLedger
 from horae.scheduler.service import Scheduler
 from horae.store.base import Retention
 from tests.scheduler.conftest import SETTINGS
+from tests.support.recurring import EVERY_SECOND, at, fire, ledger, scheduled
 from tests.support.scene import NAMESPACE, Scene
 
 WEEK, MONTH = 7 * 86400.0, 30 * 86400.0
@@ -74,3 +77,47 @@ async def test_a_full_batch_is_followed_by_another_at_once(scene: Scene, prune: 
 
 def test_the_scheduler_prunes_by_its_settings(prune: Prune) -> None:
     assert prune._retention == SETTINGS.retention
+
+
+# ------------------------------------------------------------------------------------------------------------- ledger
+
+QUARTER = timedelta(days=90)
+
+
+@pytest.fixture
+def prune_ledger(scheduler: Scheduler) -> PruneLedger:
+    return scheduler.prune_ledger
+
+
+@pytest.mark.parametrize(("age", "left"), [(QUARTER, 1), (QUARTER + timedelta(seconds=0.001), 0)])
+async def test_the_ledger_and_the_history_have_a_retention_of_their_own(
+    scene: Scene, prune_ledger: PruneLedger, age: timedelta, left: int
+) -> None:
+    made = await scheduled(scene, timing=Timing(interval_seconds=10**9, start_at=at(1)))
+    scene.clock.turn(1)
+    await fire(scene)
+    scene.clock.turn(age.total_seconds())
+    assert await prune_ledger.run_once() == EVERY
+    assert len(await ledger(scene, made)) == left
+
+
+async def test_a_full_batch_of_lines_is_followed_by_another_at_once(scene: Scene, prune_ledger: PruneLedger) -> None:
+    made = await scheduled(scene, timing=EVERY_SECOND, misfire=Misfire.SKIP, misfire_grace_seconds=0)
+    scene.clock.turn(BATCH + 1.5)
+    await fire(scene)
+    scene.clock.turn(QUARTER.total_seconds() + 1)
+    assert [await prune_ledger.run_once() for _ in range(3)] == [AGAIN, EVERY, EVERY]
+    assert await ledger(scene, made) == []
+
+
+async def test_a_ledger_that_is_kept_for_ever_is_never_pruned(scene: Scene) -> None:
+    made = await scheduled(scene)
+    scene.clock.turn(60)
+    await fire(scene)
+    scene.clock.turn(10 * MONTH)
+    assert await PruneLedger(scene.stores.firing, None).run_once() == EVERY
+    assert len(await ledger(scene, made)) == 1
+
+
+def test_the_scheduler_prunes_the_ledger_by_its_settings(prune_ledger: PruneLedger) -> None:
+    assert prune_ledger._retention == SETTINGS.retention_ledger

@@ -9,10 +9,10 @@ from aiohttp import web
 
 from horae.api.answers import ActionOut, json_response
 from horae.api.context import ApiDeps, context_of, namespace_of
-from horae.api.jobs import job_position, list_scope
+from horae.api.jobs import list_scope
 from horae.api.models import ActionIn
 from horae.api.news import tell_jobs
-from horae.api.paging import cursor_after
+from horae.api.paging import cursor_after, id_position
 from horae.api.problems import COUNT_DIFFERS
 from horae.api.routing import Routes
 from horae.domain.errors import CountDiffers
@@ -49,7 +49,7 @@ async def act(request: web.Request, body: ActionIn) -> web.Response:
     """
     deps, namespace, where = context_of(request).deps, namespace_of(request), body.filter.as_filter()
     scope = (body.action, *list_scope(namespace, where))
-    before = None if body.cursor is None else job_position(body.cursor, *scope)
+    before = None if body.cursor is None else id_position(body.cursor, *scope)
     if before is None:
         await _check_count(deps.jobs, namespace, where, body.expected_count)
     tally = await _handle(deps, namespace, where, body.action, _Tally(before))

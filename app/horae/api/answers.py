@@ -219,7 +219,9 @@ class FieldErrorOut(Read):
 
 
 class ProblemOut(BaseModel):
-    """RFC 9457. Some kinds have further members: `state` of an illegal move, `count` of a filter's jobs."""
+    """RFC 9457. Some kinds have members of their own: `state` of an illegal move, `id` of a name that is taken, `count`
+    of a filter's jobs.
+    """
 
     type: str = Field(description="a URN for the kind of problem")
     title: str
@@ -227,7 +229,10 @@ class ProblemOut(BaseModel):
     detail: str
     instance: str = Field(description="the id of the request, as in the header X-Request-Id")
     errors: list[FieldErrorOut] = Field(default_factory=list, description="every wrong field, if any")
-    state: StateName | None = Field(default=None, description="of the job that refused")
+    state: StateName | Literal["ACTIVE", "PAUSED", "ENDED", "DONE"] | None = Field(
+        default=None, description="of the job, schedule or backfill that refused"
+    )
+    id: Uuid | None = Field(default=None, description="of the schedule that has the name")
     count: Count | None = Field(default=None, description="how many jobs the filter really finds")
 
 

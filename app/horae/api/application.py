@@ -5,22 +5,25 @@ from __future__ import annotations
 from aiohttp import web
 
 from horae.api.actions import actions
+from horae.api.backfills import backfills
 from horae.api.body import BULK_BYTES
 from horae.api.catalogue import Catalogue
 from horae.api.context import CONTEXT, ApiDeps, Context
 from horae.api.handlers import handlers
 from horae.api.jobs import jobs
+from horae.api.ledger import ledger
 from horae.api.meta import meta_routes
 from horae.api.middleware import around
+from horae.api.preview import previews
 from horae.api.queues import queues
 from horae.api.routing import Route, add_to
+from horae.api.schedules import schedules
 from horae.api.stats import stats
 from horae.api.waiting import Waiters
 from horae.api.workers import workers
 
-RESOURCES: tuple[Route, ...] = tuple(
-    route for table in (jobs, actions, queues, workers, handlers, stats) for route in table.routes
-)
+_TABLES = (jobs, actions, schedules, previews, ledger, backfills, queues, workers, handlers, stats)
+RESOURCES: tuple[Route, ...] = tuple(route for table in _TABLES for route in table.routes)
 
 
 def build_app(deps: ApiDeps) -> web.Application:

@@ -21,6 +21,8 @@ READ_SECONDS = 30.0
 
 BODY_LEVELS = MAX_DEPTH + 1
 """a payload is one level down"""
+SCHEDULE_LEVELS = MAX_DEPTH + 2
+"""`job`, its payload"""
 BULK_LEVELS = MAX_DEPTH + 3
 """`jobs`, a job, its payload"""
 BULK_OPENINGS = 2_000_000
@@ -50,15 +52,17 @@ async def read_json(request: web.Request, limit: int) -> Unchecked[Any]:
     return Unchecked(_parse(text), text)
 
 
-async def check_text(body: Unchecked[Any]) -> int:
+async def check_text(body: Unchecked[Any], levels: int = BODY_LEVELS) -> int:
     """Refuses what the parser let pass: see `scan`. Answers how many keys there are in all.
+
+    `levels` is how deep the body may be nested as a whole.
 
     Raises:
         InvalidInput: names the place.
     """
-    census = Census(BODY_LEVELS)
+    census = Census(levels)
     census.add(body.value)
-    await check_census(census, body.text, BODY_LEVELS)
+    await check_census(census, body.text, levels)
     return census.keys
 
 

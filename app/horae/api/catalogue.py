@@ -14,8 +14,8 @@ from typing import Any
 
 import structlog
 
-from horae.api.settings import default_settings
 from horae.domain.errors import FieldError, Unavailable
+from horae.domain.template import understood
 from horae.handlers.schemas import PayloadSchema
 from horae.runtime.clock import Clock
 from horae.store.base import HandlerInfo, RegistryStore
@@ -110,7 +110,7 @@ class Catalogue:
 
 
 def _known(info: HandlerInfo) -> Known:
-    settings = default_settings(info.defaults)
+    settings = understood(info.defaults)
     try:
         return Known(info, PayloadSchema(info.schema), settings)
     except ValueError as error:

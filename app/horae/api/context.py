@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from horae.runtime.health import Readiness
 from horae.runtime.metrics import Metrics
 from horae.signals.base import Signals
 from horae.store.base import HandlerInfo, JobStore, QueueStore, RegistryStore
+from horae.store.base_schedules import ScheduleStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class ApiDeps:
     jobs: JobStore
     queues: QueueStore
     registry: RegistryStore
+    schedules: ScheduleStore
     signals: Signals
     clock: Clock
     metrics: Metrics
@@ -39,10 +42,16 @@ class Context:
     catalogue: Catalogue
     waiters: Waiters
     ids: IdMaker = field(default_factory=IdMaker)
+    computing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """held while fire times are computed in a thread: two at once would only take the interpreter from one another"""
 
     def new_id(self) -> JobId:
         """The id of a job that is submitted now."""
-        return JobId(self.ids.next(unix_ms(self.deps.clock.now())))
+        return JobId(self.next_id())
+
+    def next_id(self) -> str:
+        """The id of anything that is made now."""
+        return self.ids.next(unix_ms(self.deps.clock.now()))
 
 
 CONTEXT = web.AppKey("context", Context)

@@ -35,7 +35,7 @@ def new_job(item: object, keys: int, catalogue: Catalogue, id_: JobId, header_ke
     asked, errors = _judged(item)
     payload = b"{}"
     if isinstance(item, dict):
-        payload, more = _judged_payload(item, keys, catalogue, {error.field for error in errors})
+        payload, more = judged_payload(item, keys, catalogue, {error.field for error in errors})
         errors += more
     if asked is None or errors:
         raise InvalidInput(errors)
@@ -52,10 +52,13 @@ def _judged(item: object) -> tuple[JobIn | None, list[FieldError]]:
         return None, field_errors(error)
 
 
-def _judged_payload(
+def judged_payload(
     item: Mapping[str, Any], keys: int, catalogue: Catalogue, wrong: set[str]
 ) -> tuple[bytes, list[FieldError]]:
-    """What is wrong with payload and handler beyond their types, which the model has judged."""
+    """The payload as it is kept, and what is wrong with it and the handler beyond their types.
+
+    `wrong` are the fields that the model has found wrong. `keys` is at least how many the payload holds in all.
+    """
     name, payload = item.get("handler"), item.get("payload", {})
     known = catalogue.find(name) if isinstance(name, str) else None
     errors = [] if known or "handler" in wrong or not isinstance(name, str) else [catalogue.unknown(name)]

@@ -75,7 +75,7 @@ def check_key(key: str) -> str:
     return _printable(key)
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
     """JSON knows no difference between 3 and 3.0."""
     return int(value) if type(value) is float and value.is_integer() else value
 
@@ -115,22 +115,22 @@ Text = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT), AfterValidator(_printable)
 ]
 # The bounds before the function: pydantic describes only what stands next to the type.
-Retries = Annotated[int, Field(ge=0, le=100), BeforeValidator(_whole)]
-Count = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+Retries = Annotated[int, Field(ge=0, le=100), BeforeValidator(whole)]
+Count = Annotated[int, Field(ge=0), BeforeValidator(whole)]
 Timeout = Annotated[float, Field(ge=SHORTEST_TIMEOUT, le=LONGEST_TIMEOUT)]
 Delay = Annotated[float, Field(ge=0, le=LONGEST_DELAY)]
 Pause = Annotated[float, Field(ge=0, le=LONGEST_BACKOFF)]
 
 
-def _words(value: object) -> object:
-    """`A,B`, or a list of such, as a list of words."""
+def words(value: object) -> object:
+    """`A,B`, or a list of such, as a list of words; anything else stays as it is, to be refused."""
     parts = [value] if isinstance(value, str) else value
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         return value
     return [word for part in parts for word in part.split(",")]
 
 
-States = Annotated[list[StateName], Field(min_length=1, max_length=20), BeforeValidator(_words)]
+States = Annotated[list[StateName], Field(min_length=1, max_length=20), BeforeValidator(words)]
 
 
 def whole_number(text: object) -> object:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from aiohttp import web
 
 from horae.api.answers import (
@@ -16,19 +14,19 @@ from horae.api.answers import (
     json_response,
     page_answer,
 )
+from horae.api.asked import id_of, version_of
 from horae.api.body import BULK_BYTES, Unchecked
 from horae.api.context import Context, context_of, namespace_of
 from horae.api.drafts import payload_text
 from horae.api.models import BulkIn, JobIn, JobPatch, JobQuery, WaitQuery
 from horae.api.news import tell_jobs
-from horae.api.paging import cursor_after, position_of
+from horae.api.paging import cut, id_position
 from horae.api.problems import (
     IF_MATCH_REQUIRED,
     ILLEGAL_MOVE,
     KEY_CONFLICT,
     NOT_FOUND,
     STALE_VERSION,
-    RequestRefused,
     etag,
 )
 from horae.api.routing import Answer, Routes
@@ -37,14 +35,12 @@ from horae.api.settings import given_settings, time_conflicts
 from horae.api.submitting import KEY_HEADER, submit_many, submit_one
 from horae.api.waiting import until_final
 from horae.domain.errors import IllegalMove, InvalidInput, NotFound, OutcomeUnknown, StoreUnavailable
-from horae.domain.ids import is_id
 from horae.domain.job import Job, State
 from horae.signals.base import Topic
 from horae.store.base import Edit, JobFilter
 
 jobs = Routes("jobs")
 
-_ETAG = re.compile(r'"?(\d{1,10})"?')
 _ONE = Answer(JobOut, headers=("ETag",))
 _SUBMITTED = Answer(JobOut, headers=("ETag", "Location"))
 
@@ -66,7 +62,7 @@ async def submit(request: web.Request, body: Unchecked[JobIn]) -> web.Response:
     """
     context = context_of(request)
     submitted = await submit_one(context, request, body)
-    job = await _after(context, namespace_of(request), submitted.ids[0])
+    job = await job_after(context, namespace_of(request), submitted.ids[0])
     return job_response(job, 201 if submitted.fresh[0] else 200, f"{request.path}/{job.id}")
 
 
@@ -92,10 +88,9 @@ async def list_jobs(request: web.Request, query: JobQuery) -> web.Response:
     """List jobs, the newest first."""
     where, namespace = query.as_filter(), namespace_of(request)
     scope = list_scope(namespace, where)
-    before = None if query.cursor is None else job_position(query.cursor, *scope)
+    before = None if query.cursor is None else id_position(query.cursor, *scope)
     found = await context_of(request).deps.jobs.page(namespace, where, query.limit + 1, before)
-    page = found[: query.limit]
-    following = cursor_after(page[-1].id, *scope) if len(found) > query.limit else None
+    page, following = cut(found, query.limit, lambda job: job.id, *scope)
     return json_response(page_answer([job_answer(job) for job in page], following))
 
 
@@ -105,25 +100,13 @@ def list_scope(namespace: str, where: JobFilter) -> tuple[object, ...]:
     return "jobs", namespace, sorted(where.states), equal, where.created_after, where.created_before, where.text
 
 
-def job_position(cursor: str, *scope: object) -> str:
-    """The id of the job that a page begins after.
-
-    Raises:
-        InvalidInput: the cursor came from another list.
-    """
-    position = position_of(cursor, *scope)
-    if not is_id(position):
-        raise InvalidInput.of("cursor", "is not one that this list gave out")
-    return position
-
-
 @jobs.get("/jobs/{id}", answers={200: _ONE}, refuses=(NOT_FOUND,))
 async def show(request: web.Request, query: WaitQuery) -> web.Response:
     """Read a job, or wait for its end.
 
     With `wait` the answer comes when the job is final, or after so many seconds as it is then.
     """
-    context, namespace, id_ = context_of(request), namespace_of(request), _id(request)
+    context, namespace, id_ = context_of(request), namespace_of(request), id_of(request, "job")
     job = await _get(context, namespace, id_)
     if query.wait:
         job = await until_final(
@@ -143,7 +126,7 @@ async def list_attempts(request: web.Request) -> web.Response:
 
     Every ended one, the oldest first.
     """
-    context, namespace, id_ = context_of(request), namespace_of(request), _id(request)
+    context, namespace, id_ = context_of(request), namespace_of(request), id_of(request, "job")
     found = await context.deps.jobs.attempts(namespace, id_)
     if not found:
         await _get(context, namespace, id_)
@@ -161,8 +144,8 @@ async def edit(request: web.Request, body: JobPatch) -> web.Response:
 
     It must be PENDING. Needs `If-Match` with the ETag that the job was read with. Only what is given changes.
     """
-    context, namespace, id_ = context_of(request), namespace_of(request), _id(request)
-    version = _version(request)
+    context, namespace, id_ = context_of(request), namespace_of(request), id_of(request, "job")
+    version = version_of(request, "job")
     changes = await _changes(context, namespace, id_, body)
     job = await context.deps.jobs.edit(namespace, id_, version, Edit(changes))
     context.deps.signals.hint(Topic.DUE)
@@ -194,16 +177,6 @@ async def _new_payload(context: Context, namespace: str, id_: str, payload: dict
     return text.decode()
 
 
-def _version(request: web.Request) -> int:
-    given = request.headers.get("If-Match")
-    if given is None:
-        raise RequestRefused(IF_MATCH_REQUIRED, "is required: send the ETag that the job was read with", "If-Match")
-    match = _ETAG.fullmatch(given.strip())
-    if match is None:
-        raise RequestRefused(STALE_VERSION, f'{given!r} is not the ETag of a job, such as "3"', "If-Match")
-    return int(match[1])
-
-
 @jobs.post("/jobs/{id}/cancel", answers={200: _ONE}, refuses=(NOT_FOUND, ILLEGAL_MOVE))
 async def cancel(request: web.Request) -> web.Response:
     """Cancel a job.
@@ -211,9 +184,9 @@ async def cancel(request: web.Request) -> web.Response:
     One that waits is CANCELLED at once. One that runs shows `cancel_requested` and is ended within about a second;
     it ends as its handler did if that was faster. May be repeated.
     """
-    context, namespace, id_ = context_of(request), namespace_of(request), _id(request)
+    context, namespace, id_ = context_of(request), namespace_of(request), id_of(request, "job")
     done = await context.deps.jobs.cancel(namespace, [id_])
-    job = await _after(context, namespace, id_)
+    job = await job_after(context, namespace, id_)
     if not done:
         raise IllegalMove("cancel", id_, job.state)
     if job.state is State.RUNNING:
@@ -228,22 +201,15 @@ async def retry(request: web.Request) -> web.Response:
 
     It must be FAILED or CANCELLED, and is PENDING then; `attempt` goes on counting, the failures start at 0.
     """
-    context, namespace, id_ = context_of(request), namespace_of(request), _id(request)
+    context, namespace, id_ = context_of(request), namespace_of(request), id_of(request, "job")
     done = await context.deps.jobs.retry(namespace, [id_])
     if done:
         context.deps.signals.hint(Topic.DUE)
         tell_jobs(context.deps, namespace, [id_], State.PENDING)
-    job = await _after(context, namespace, id_)
+    job = await job_after(context, namespace, id_)
     if not done:
         raise IllegalMove("retry", id_, job.state)
     return job_response(job)
-
-
-def _id(request: web.Request) -> str:
-    id_ = request.match_info["id"]
-    if not is_id(id_):
-        raise NotFound("job", id_)
-    return id_
 
 
 async def _get(context: Context, namespace: str, id_: str) -> Job:
@@ -253,7 +219,7 @@ async def _get(context: Context, namespace: str, id_: str) -> Job:
     return job
 
 
-async def _after(context: Context, namespace: str, id_: str) -> Job:
+async def job_after(context: Context, namespace: str, id_: str) -> Job:
     """The job after it was changed: if it can't be read now, nobody may say that nothing happened."""
     try:
         return await _get(context, namespace, id_)

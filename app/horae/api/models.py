@@ -67,28 +67,26 @@ class BackoffIn(Sent):
         return Backoff(self.kind, self.base_seconds, self.factor, self.max_seconds, self.jitter)
 
 
-class JobSettings(Sent):
-    """What may be said of a job both when it is submitted and later."""
+class TemplateSettings(Sent):
+    """What may be said of any job, also of those that a schedule makes."""
 
     queue: LeftOut[Name] = Field(None, description='else the handler\'s, else "default"')
     priority: LeftOut[PriorityName] = Field(None, description='else the handler\'s, else "normal"')
-    run_at: LeftOut[Time] = Field(None, description="not before; now if neither this nor delay_seconds is given")
-    delay_seconds: LeftOut[Delay] = Field(None, description="not before so many seconds from now; excludes run_at")
     max_retries: LeftOut[Retries] = Field(None, description="failures after the first; else the handler's, else 3")
     backoff: LeftOut[BackoffIn] = Field(None, description="else the handler's, else the default of each part")
     timeout_seconds: LeftOut[Timeout] = Field(None, description="for each attempt; else the handler's, else 300")
     tags: LeftOut[Tags] = Field(None, description="to find the job by")
 
 
-_ONE_TIME: dict[str, Any] = {"not": {"required": ["run_at", "delay_seconds"]}}
+class JobSettings(TemplateSettings):
+    """What may be said of a job both when it is submitted and later."""
+
+    run_at: LeftOut[Time] = Field(None, description="not before; now if neither this nor delay_seconds is given")
+    delay_seconds: LeftOut[Delay] = Field(None, description="not before so many seconds from now; excludes run_at")
 
 
-class JobIn(JobSettings):
-    """A job to be run once, now or later."""
-
-    model_config = ConfigDict(
-        json_schema_extra={**_ONE_TIME, "examples": [{"handler": "echo", "payload": {"greeting": "hi"}}]}
-    )
+class TemplateIn(TemplateSettings):
+    """What jobs are made from. A handler's defaults fill in what is left out, at each fire time anew."""
 
     handler: Name = Field(description="the name of a handler that is built in or that a worker has registered")
     payload: dict[str, Any] = Field(
@@ -96,9 +94,21 @@ class JobIn(JobSettings):
         description="keyword arguments of the handler, checked against its schema; "
         "at most 64 KiB as JSON, 20 levels and 1,000 keys",
     )
-    idempotency_key: LeftOut[Key] = Field(None, description="as the header Idempotency-Key")
     expires_at: LeftOut[Time] = Field(None, description="FAILED if it hasn't started by then")
     retry_for_seconds: LeftOut[Delay] = Field(None, description="no retry starts later than this after the first start")
+
+
+_ONE_TIME: dict[str, Any] = {"not": {"required": ["run_at", "delay_seconds"]}}
+
+
+class JobIn(TemplateIn, JobSettings):
+    """A job to be run once, now or later."""
+
+    model_config = ConfigDict(
+        json_schema_extra={**_ONE_TIME, "examples": [{"handler": "echo", "payload": {"greeting": "hi"}}]}
+    )
+
+    idempotency_key: LeftOut[Key] = Field(None, description="as the header Idempotency-Key")
 
 
 class JobPatch(JobSettings):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from horae.api.context import ApiDeps
 from horae.domain.job import NewJob, State
@@ -29,6 +30,11 @@ def tell_jobs(deps: ApiDeps, namespace: str, ids: Collection[str], state: State 
         return
     for id_ in ids:
         deps.signals.emit(Event("job", namespace, {"id": id_, "state": told}))
+
+
+def tell_schedule(deps: ApiDeps, namespace: str, id_: str, name: str, change: str, **more: Any) -> None:
+    """Something was done to a schedule; `more` are further members of the event."""
+    deps.signals.emit(Event("schedule", namespace, {"id": id_, "name": name, "change": change, **more}))
 
 
 def tell_queue(deps: ApiDeps, namespace: str, name: str, paused: bool) -> None:

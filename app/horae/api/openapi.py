@@ -34,7 +34,8 @@ Json = dict[str, Any]
 
 _REF = "#/components/schemas/{model}"
 _NAME_SCHEMA = {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$"}
-_PATH_SCHEMAS: Mapping[str, Json] = {"id": {"type": "string", "format": "uuid"}, "name": _NAME_SCHEMA}
+_ID_SCHEMA = {"type": "string", "format": "uuid"}
+_PATH_SCHEMAS: Mapping[str, Json] = {"id": _ID_SCHEMA, "backfill_id": _ID_SCHEMA, "name": _NAME_SCHEMA}
 _REQUEST_HEADERS: Mapping[str, Json] = {
     "Idempotency-Key": {
         "required": False,
@@ -43,17 +44,17 @@ _REQUEST_HEADERS: Mapping[str, Json] = {
     },
     "If-Match": {
         "required": True,
-        "description": "the ETag that the job was read with",
+        "description": "the ETag that it was read with",
         "schema": {"type": "string", "examples": ['"3"']},
     },
 }
 _ANSWER_HEADERS: Mapping[str, Json] = {
-    "Location": {"description": "where the job is read", "schema": {"type": "string", "format": "uri-reference"}},
-    "ETag": {"description": "the version of the job, for If-Match", "schema": {"type": "string"}},
+    "Location": {"description": "where it is read", "schema": {"type": "string", "format": "uri-reference"}},
+    "ETag": {"description": "its version, for If-Match", "schema": {"type": "string"}},
     "Retry-After": {"description": "seconds", "schema": {"type": "integer"}},
     "X-Request-Id": {"description": "what the log calls this request", "schema": {"type": "string"}},
 }
-_PHRASES = {200: "done", 201: "stored"}
+_PHRASES = {200: "done", 201: "stored", 204: "gone"}
 _OF_ALL = (INVALID, INTERNAL)
 _OF_API = (UNAVAILABLE, OUTCOME_UNKNOWN, NOT_READY, SCHEMA_BEHIND, OVERLOADED)
 _OF_BODIES = (MALFORMED, TOO_SLOW, TOO_LARGE, UNSUPPORTED_MEDIA)
@@ -146,11 +147,8 @@ def _successes(route: Route) -> Json:
 
 
 def _success(status: int, answer: Answer) -> Json:
-    return {
-        "description": _PHRASES.get(status, "done"),
-        "headers": _headers("X-Request-Id", *answer.headers),
-        "content": _content(answer.media_type, answer.model),
-    }
+    said = {"description": _PHRASES.get(status, "done"), "headers": _headers("X-Request-Id", *answer.headers)}
+    return said if answer.empty else {**said, "content": _content(answer.media_type, answer.model)}
 
 
 def _headers(*names: str) -> Json:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import orjson
 
 from horae.domain.errors import InvalidInput
+from horae.domain.ids import is_id
 
 T = TypeVar("T")
 
@@ -40,6 +41,20 @@ def position_of(cursor: str, *scope: Any) -> str:
     return position
 
 
+def id_position(cursor: str, *scope: Any) -> str:
+    """As `position_of`, of a list in which an id is the position."""
+    position = position_of(cursor, *scope)
+    if not is_id(position):
+        raise _foreign()
+    return position
+
+
+def cut(found: Sequence[T], limit: int, position: Callable[[T], str], *scope: Any) -> tuple[list[T], str | None]:
+    """The page, and the cursor of the next one, where `limit` + 1 items were looked for."""
+    page = list(found[:limit])
+    return page, cursor_after(position(page[-1]), *scope) if len(found) > limit else None
+
+
 def _foreign() -> InvalidInput:
     return InvalidInput.of("cursor", "is not one that this list gave out for this filter")
 
@@ -53,6 +68,4 @@ def page_of(
 ) -> tuple[list[T], str | None]:
     """A page of a short list that is ordered by name and at hand as a whole, and the cursor of the next one."""
     after = None if cursor is None else position_of(cursor, *scope)
-    left = [item for item in items if after is None or name(item) > after]
-    page = left[:limit]
-    return page, cursor_after(name(page[-1]), *scope) if len(left) > limit else None
+    return cut([item for item in items if after is None or name(item) > after], limit, name, *scope)

@@ -20,6 +20,7 @@ from horae.domain.errors import (
     IllegalMove,
     InvalidInput,
     KeyConflict,
+    NameTaken,
     NotFound,
     OutcomeUnknown,
     Refused,
@@ -50,10 +51,11 @@ MALFORMED = Kind("malformed-request", 400, "The request can't be read")
 NOT_FOUND = Kind("not-found", 404, "There is no such thing")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "This address doesn't know the method")
 TOO_SLOW = Kind("too-slow", 408, "The body didn't arrive in time")
-ILLEGAL_MOVE = Kind("illegal-move", 409, "The job's state doesn't allow it")
+ILLEGAL_MOVE = Kind("illegal-move", 409, "Its state doesn't allow it")
 KEY_CONFLICT = Kind("key-conflict", 409, "The idempotency key was used for another request")
+NAME_TAKEN = Kind("name-taken", 409, "Another schedule has the name")
 COUNT_DIFFERS = Kind("count-differs", 409, "The filter finds another number of jobs")
-STALE_VERSION = Kind("stale-version", 412, "The job was changed since it was read")
+STALE_VERSION = Kind("stale-version", 412, "It was changed since it was read")
 TOO_LARGE = Kind("too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA = Kind("unsupported-media-type", 415, "The body has the wrong type")
 INVALID = Kind("invalid-input", 422, "Some fields are wrong")
@@ -72,6 +74,7 @@ KINDS = (
     TOO_SLOW,
     ILLEGAL_MOVE,
     KEY_CONFLICT,
+    NAME_TAKEN,
     COUNT_DIFFERS,
     STALE_VERSION,
     TOO_LARGE,
@@ -138,6 +141,9 @@ def _refusal(error: Refused) -> Problem:
             return Problem(ILLEGAL_MOVE, str(error), extra={"state": error.state})
         case KeyConflict():
             return Problem(KEY_CONFLICT, str(error), [FieldError(_place(error), "was used for another request")])
+        case NameTaken():
+            taken = FieldError("name", f"is the name of schedule {error.id} already")
+            return Problem(NAME_TAKEN, str(error), [taken], extra={"id": error.id})
         case StaleVersion():
             return Problem(STALE_VERSION, str(error), headers={"ETag": etag(error.current)})
         case CountDiffers():
@@ -186,7 +192,7 @@ def _of_aiohttp(error: web.HTTPException) -> Problem:
 
 
 def etag(version: int) -> str:
-    """The ETag of a job of that version."""
+    """The ETag of a job or schedule of that version."""
     return f'"{version}"'
 
 

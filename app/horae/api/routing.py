@@ -27,11 +27,12 @@ H = TypeVar("H", bound=Handler)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A success as documented: the model of its JSON, or another media type."""
+    """A success as documented: the model of its JSON, or another media type, or nothing at all."""
 
     model: type[BaseModel] | None = None
     media_type: str = "application/json"
     headers: tuple[str, ...] = ()
+    empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,10 @@ class Routes:
     def patch(self, path: str, **options: Any) -> Callable[[H], H]:
         """Adds a route that changes something."""
         return self._route("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Any) -> Callable[[H], H]:
+        """Adds a route that takes something away."""
+        return self._route("DELETE", path, **options)
 
     def _route(
         self,

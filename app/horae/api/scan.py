@@ -24,6 +24,8 @@ _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+')
 _INTEGER = re.compile(rb"-?\d+")
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _SLICE = 256 * 1024
+_STEPS_TO_A_FIELD = {"jobs": 3, "job": 2}
+"""by the first step: `jobs.0.payload` of a bulk, `job.payload` of a schedule"""
 
 
 @dataclass(slots=True)
@@ -174,5 +176,5 @@ def _path(places: list[_Place]) -> str:
     if not steps or not places[0].is_object:
         return "body"
     if len(places) > MAX_DEPTH:
-        steps = steps[: 3 if steps[0] == "jobs" else 1]
+        steps = steps[: _STEPS_TO_A_FIELD.get(steps[0], 1)]
     return ".".join(steps)

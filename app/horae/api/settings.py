@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from horae.api.models import BackoffIn, JobSettings
 from horae.domain.errors import FieldError
 from horae.domain.job import Priority
@@ -27,15 +25,6 @@ def given_settings(asked: JobSettings) -> dict[str, Any]:
 def _read(name: str, value: Any) -> Any:
     read = _READ.get(name)
     return read(value) if read else value
-
-
-def default_settings(defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """A handler's defaults as `NewJob` holds them. A worker wrote them: what isn't understood is left out."""
-    try:
-        return given_settings(JobSettings.model_validate(dict(defaults)))
-    except ValidationError as error:
-        wrong = {each["loc"][0] for each in error.errors(include_url=False)}
-        return default_settings({name: value for name, value in defaults.items() if name not in wrong})
 
 
 def time_conflicts(asked: JobSettings, expires_at: Any = None) -> Iterator[FieldError]:

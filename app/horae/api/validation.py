@@ -14,11 +14,13 @@ from horae.domain.errors import FieldError, InvalidInput
 MAX_ERRORS = 100
 """as many are named in one answer"""
 
+NOT_KNOWN = "is not known here"
+
 M = TypeVar("M", bound=BaseModel)
 
 _MESSAGES = {
     "missing": "is required",
-    "extra_forbidden": "is not known here",
+    "extra_forbidden": NOT_KNOWN,
     "model_type": "should be a JSON object",
     "dict_type": "should be a JSON object",
     "list_type": "should be an array",
@@ -67,7 +69,7 @@ def query_of(request: web.Request, model: type[M]) -> M:
 def refuse_query(request: web.Request) -> None:
     """Lets no query parameter pass, on a route that takes none."""
     if request.query_string:
-        raise InvalidInput([FieldError(name, "is not known here") for name in sorted(set(request.query))])
+        raise InvalidInput([FieldError(name, NOT_KNOWN) for name in sorted(set(request.query))])
 
 
 def _collected(request: web.Request) -> Mapping[str, Any]:

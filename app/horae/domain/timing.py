@@ -19,6 +19,7 @@ from horae.domain.zones import FIRST, LAST, Segment, segment_at, zone
 
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
+_MICROSECOND = timedelta(microseconds=1)
 _RULES_LAST_CHANGE = 2100
 _CALENDAR_YEARS = 400
 
@@ -95,7 +96,8 @@ class Timing:
 
     def earliest(self, after: datetime) -> datetime:
         """The first instant, in naive UTC, that is later than an aware one and not before `start_at`."""
-        since = _second_after(after)
+        # An interval goes by its start_at to the microsecond, a clock only shows whole seconds.
+        since = _second_after(after) if self.interval_seconds is None else min(naive_utc(after), LAST) + _MICROSECOND
         return since if self.start_at is None else max(since, naive_utc(self.start_at))
 
     def rules(self) -> Rules:

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 BATCH = 50
 """backfills looked at in one round, each in a transaction of its own"""
 SAFETY_POLL = 5.0
-"""seconds between two looks whether any is running"""
+"""seconds between two looks whether any is running when hints arrive, and a fifth of that when they may be lost"""
 SHORTEST_LOOK, LONGEST_LOOK = 0.2, 1.0
 """seconds between two looks at those that run: doubling from the one to the other while their jobs take their time"""
 
@@ -38,7 +38,7 @@ class Backfills:
         """Moves those on that have room for more jobs."""
         if not await self._store.backfilling():
             self._look = SHORTEST_LOOK
-            return SAFETY_POLL
+            return SAFETY_POLL if self._signals.reliable else SAFETY_POLL / 5
         progressed = await self._store.advance_backfills(BATCH)
         self._tell(progressed)
         look = SHORTEST_LOOK if progressed else self._look
