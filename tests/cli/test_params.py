@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from horae.cli.params import BackoffType, Moment, Payload, where_of
+from horae.cli.params import BackoffType, Length, Moment, Payload, where_of
 from horae.runtime.clock import SystemClock
 
 
@@ -29,6 +29,19 @@ def test_a_moment_may_be_so_far_away(direction: int) -> None:
 def test_anything_else_is_no_moment(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is neither a time"):
         Moment(1).convert(text, None, None)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("0.5", 0.5), ("15m", 900), ("1.5h", 5400), ("1d", 86_400)])
+def test_a_length_is_seconds(text: str, seconds: float) -> None:
+    found = Length().convert(text, None, None)
+    assert found == seconds
+    assert isinstance(found, type(seconds))
+
+
+@pytest.mark.parametrize("text", ["", "soon", "5w", "m", "nan", "inf"])
+def test_anything_else_is_no_length(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Length().convert(text, None, None)
 
 
 def test_a_payload_may_be_text_or_a_file(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ async def test_check_names_what_it_looked_at(tmp_path: Path) -> None:
     assert (await horae("migrate", **settings)).code == 0
     right = await horae("check", **settings)
     assert right.code == 0
-    assert [text[:10] for text in right.out.splitlines()] == ["✓ database", "✓ broker  "]
+    assert [text[:10] for text in right.out.splitlines()] == ["✓ database", "✓ broker  ", "✓ zones   "]
 
 
 async def test_migrate_without_its_server_is_3(unused_tcp_port: int) -> None:

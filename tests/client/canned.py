@@ -44,6 +44,58 @@ JOB: Mapping[str, Any] = {
 }
 
 
+SCHEDULE: Mapping[str, Any] = {
+    "id": "019ab000-0000-7000-8000-00000000000a",
+    "namespace": "default",
+    "name": "nightly",
+    "version": 4,
+    "state": "ACTIVE",
+    "cron": "0 3 * * *",
+    "interval_seconds": None,
+    "timezone": "Europe/Berlin",
+    "start_at": None,
+    "end_at": None,
+    "dst_gap": "auto",
+    "dst_fold": "auto",
+    "max_runs": None,
+    "jitter_seconds": 0,
+    "misfire": "fire_once",
+    "misfire_grace_seconds": 60,
+    "overlap": "allow",
+    "must_succeed_within_seconds": None,
+    "source": None,
+    "job": {"handler": "echo", "payload": {"hello": "world"}},
+    "next_fire_at": "2026-03-02T02:00:00Z",
+    "last_fire_at": "2026-03-01T02:00:00Z",
+    "runs": 17,
+    "paused_at": None,
+    "paused_by": None,
+    "ended_reason": None,
+    "tzdata": "2026a",
+    "description": "At 03:00 every day, by the clock of Europe/Berlin.",
+    "created_at": "2026-02-01T12:00:00.123456Z",
+    "updated_at": "2026-02-01T12:00:00.123456Z",
+}
+
+FIRE: Mapping[str, Any] = {
+    "fire_time": "2026-03-02T02:00:00Z",
+    "local_time": "2026-03-02T03:00:00+01:00",
+    "note": None,
+}
+
+PREVIEW: Mapping[str, Any] = {
+    "items": [FIRE, {**FIRE, "fire_time": "2026-03-29T01:00:00Z", "local_time": "2026-03-29T03:00:00+02:00"}],
+    "dropped": [],
+    "description": SCHEDULE["description"],
+    "warnings": [],
+}
+
+
+def schedule(**members: Any) -> dict[str, Any]:
+    """A schedule as the api shows it."""
+    return {**SCHEDULE, **members}
+
+
 def job(**members: Any) -> dict[str, Any]:
     """A job as the api shows it."""
     return {**JOB, **members}

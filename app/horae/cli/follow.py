@@ -21,8 +21,8 @@ from horae.client import Client, Job, Retries, State
 from horae.runtime.clock import SystemClock
 
 FRAMES_PER_SECOND = 8
-_PATIENT = Retries(attempts=20)
-"""about a minute: who follows a job wants to see it through a restart of the api"""
+PATIENT = Retries(attempts=20)
+"""about a minute: who follows something wants to see it through a restart of the api"""
 
 _MARKS = {
     State.PENDING: "·",
@@ -91,7 +91,7 @@ def plain_line(job: Job) -> str:
 
 async def follow(job: Job, *, as_lines_of_json: bool = False) -> Job:
     """Shows every change of the job on stdout until it is final; answers it as it is then."""
-    async with Client(retries=_PATIENT) as client:
+    async with Client(retries=PATIENT) as client:
         changes = client.watch(job.id)
         out = console()
         if out.is_terminal and not as_lines_of_json:

@@ -25,6 +25,27 @@ _JOB = {
     "retry": Lazy("horae.cli.jobs.change:retry", "Start failed or cancelled jobs anew, by id or by filter."),
 }
 
+_SCHEDULE = {
+    "create": Lazy("horae.cli.schedules.create:create", "Create a schedule."),
+    "list": Lazy("horae.cli.schedules.find:list_schedules", "List schedules by name."),
+    "show": Lazy("horae.cli.schedules.find:show", "Show a schedule in words, with its rules and next fires."),
+    "update": Lazy("horae.cli.schedules.update:update", "Change a schedule; shows its next fires before and after."),
+    "pause": Lazy("horae.cli.schedules.change:pause", "Let fire times go by."),
+    "resume": Lazy("horae.cli.schedules.change:resume", "Let paused schedules fire again."),
+    "trigger": Lazy("horae.cli.schedules.change:trigger", "Make a job of a schedule now."),
+    "delete": Lazy("horae.cli.schedules.change:delete", "Delete schedules."),
+    "preview": Lazy("horae.cli.schedules.preview:preview", "Show the next fire times, of a schedule or of --cron."),
+    "occurrences": Lazy("horae.cli.schedules.ledger:occurrences", "Show what became of each fire time, and why."),
+    "history": Lazy("horae.cli.schedules.ledger:history", "Show what was done to a schedule, by whom and when."),
+    "apply": Lazy("horae.cli.schedules.applying.command:apply", "Bring schedules in line with a file."),
+}
+
+_BACKFILL = {
+    "start": Lazy("horae.cli.schedules.backfill:start", "Make the jobs of a past range that have none."),
+    "list": Lazy("horae.cli.schedules.backfill:list_backfills", "List the backfills of a schedule."),
+    "cancel": Lazy("horae.cli.schedules.backfill:cancel", "Cancel a backfill."),
+}
+
 _QUEUE = {
     "list": Lazy("horae.cli.queues:list_queues", "List queues with their depth by state."),
     "pause": Lazy("horae.cli.queues:pause", "Let no job of these queues start."),
@@ -54,6 +75,16 @@ def cli() -> None:
 @cli.group(cls=LazyGroup, lazy=_JOB)
 def job() -> None:
     """Submit, follow and manage jobs."""
+
+
+@cli.group(cls=LazyGroup, lazy=_SCHEDULE)
+def schedule() -> None:
+    """Create, explain, follow and manage recurring schedules."""
+
+
+@schedule.group(cls=LazyGroup, lazy=_BACKFILL)
+def backfill() -> None:
+    """Make up for a past range of a schedule."""
 
 
 @cli.group(cls=LazyGroup, lazy=_QUEUE)

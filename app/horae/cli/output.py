@@ -61,6 +61,11 @@ def word(text: str, style: str = "") -> Text:
     return Text(line(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
+def beside(*words: Text) -> Text:
+    """The words on one line, apart; empty ones leave no gap."""
+    return Text("  ", no_wrap=True, overflow="ellipsis").join(each for each in words if each)
+
+
 def state_word(state: State) -> Text:
     """The state in its colour."""
     return Text(state, style=STATES[state])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from datetime import datetime, timedelta
@@ -41,6 +42,23 @@ class Moment(click.ParamType[datetime]):
             return datetime.fromisoformat(value).astimezone()
         except ValueError:
             self.fail(f"{value!r} is neither a time such as 2030-01-31T08:00:00Z nor a length such as 15m", param, ctx)
+
+
+class Length(click.ParamType[float]):
+    """A length of time: seconds, or as `15m`, `2h`, `1d`."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds, as an int where they are whole."""
+        match = _LENGTH.fullmatch(value) if isinstance(value, str) else None
+        try:
+            seconds = float(match[1]) * _UNITS[match[2]] if match else float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of seconds nor a length such as 15m", param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is no length of time", param, ctx)
+        return int(seconds) if seconds.is_integer() else seconds
 
 
 class Payload(click.ParamType[dict[str, Any]]):

@@ -34,6 +34,17 @@ from horae.client.model import (
 )
 from horae.client.requests import JobBody, JobChanges, JobFields, JobFilter, chunks, new_job
 from horae.client.retries import Retries
+from horae.client.schedule_model import (
+    Backfill,
+    Dropped,
+    Fire,
+    HistoryEntry,
+    Occurrence,
+    Preview,
+    Schedule,
+    ScheduleUpdate,
+)
+from horae.client.schedule_requests import LedgerFilter, ScheduleChanges, ScheduleFields, ScheduleFilter
 from horae.client.sync import SyncClient
 from horae.domain.errors import FieldError
 from horae.domain.job import Outcome, State
@@ -42,15 +53,19 @@ from horae.domain.retry import Backoff
 __all__ = [
     "ActionProgress",
     "Attempt",
+    "Backfill",
     "Backoff",
     "BadAnswer",
     "Client",
     "ClientError",
     "Conflict",
     "ConnectionFailed",
+    "Dropped",
     "FieldError",
+    "Fire",
     "Forbidden",
     "HandlerInfo",
+    "HistoryEntry",
     "Invalid",
     "Job",
     "JobBody",
@@ -58,15 +73,23 @@ __all__ = [
     "JobError",
     "JobFields",
     "JobFilter",
+    "LedgerFilter",
     "NotFinished",
     "NotFound",
+    "Occurrence",
     "Outcome",
     "Page",
+    "Preview",
     "Problem",
     "ProblemError",
     "Progress",
     "Queue",
     "Retries",
+    "Schedule",
+    "ScheduleChanges",
+    "ScheduleFields",
+    "ScheduleFilter",
+    "ScheduleUpdate",
     "ServerFailed",
     "Stale",
     "State",

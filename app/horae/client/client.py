@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from typing import Any, Self, TypeVar, Unpack
-from urllib.parse import quote
+from typing import Any, Unpack
 from uuid import uuid4
 
 from horae.client import requests
+from horae.client.calls import LARGEST_PAGE, at_page, each_of, quoted
 from horae.client.errors import BadAnswer, Conflict, NotFinished
 from horae.client.model import ActionProgress, Attempt, HandlerInfo, Job, Page, Queue, Stats, Worker, read
 from horae.client.requests import JobBody, JobChanges, JobFields, JobFilter
-from horae.client.retries import Retries
-from horae.client.transport import Ask, Transport
-from horae.runtime.clock import Clock, SystemClock
+from horae.client.schedules import ScheduleCalls
+from horae.client.transport import Ask
 
-DEFAULT_URL = "http://127.0.0.1:8080"
 LONGEST_WAIT = 50.0
 """seconds that one request waits for a job: the api allows 60, but many a proxy gives up on a silence of a minute"""
 
 OnProgress = Callable[[ActionProgress], None]
-T = TypeVar("T")
 
 
-class Client:
+class Client(ScheduleCalls):
     """Speaks to one api. `url` and `token` default to HORAE_URL and HORAE_TOKEN; the token bounds the namespace.
 
     May be used at once or as `async with`; `close()` ends its connections. What reads, cancels, pauses, resumes or
@@ -36,39 +32,6 @@ class Client:
     Raises:
         ValueError: the URL isn't one of http or https.
     """
-
-    def __init__(
-        self,
-        url: str | None = None,
-        token: str | None = None,
-        *,
-        timeout: float = 30.0,
-        retries: Retries | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        self._clock = clock or SystemClock()
-        self._transport = Transport(
-            url or os.environ.get("HORAE_URL") or DEFAULT_URL,
-            token or os.environ.get("HORAE_TOKEN"),
-            timeout=timeout,
-            retries=retries or Retries(),
-            clock=self._clock,
-        )
-
-    @property
-    def url(self) -> str:
-        """Where the api is, without a password."""
-        return self._transport.url
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Ends every connection."""
-        await self._transport.close()
 
     # ------------------------------------------------------------------------------------------------------- one job
 
@@ -152,19 +115,11 @@ class Client:
 
     async def list(self, *, limit: int = 50, cursor: str | None = None, **where: Unpack[JobFilter]) -> Page[Job]:
         """A page of at most 200 jobs, newest first."""
-        query = {**requests.query(where), "limit": str(limit), **({"cursor": cursor} if cursor else {})}
-        return await self._page(Job, Ask("GET", "/jobs", query=query))
+        return await self._page(Job, Ask("GET", "/jobs", query=at_page(requests.query(where), limit, cursor)))
 
-    async def iterate(self, **where: Unpack[JobFilter]) -> AsyncGenerator[Job, None]:
+    def iterate(self, **where: Unpack[JobFilter]) -> AsyncGenerator[Job, None]:
         """Every job that the filter finds, newest first, page by page."""
-        cursor: str | None = None
-        while True:
-            page = await self.list(limit=200, cursor=cursor, **where)
-            for job in page.items:
-                yield job
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        return each_of(lambda cursor: self.list(limit=LARGEST_PAGE, cursor=cursor, **where))
 
     async def count(self, **where: Unpack[JobFilter]) -> int:
         """How many jobs the filter finds, at this moment."""
@@ -206,11 +161,11 @@ class Client:
 
     async def pause(self, queue: str) -> None:
         """No job of the queue starts in this namespace until it is resumed; what runs goes on."""
-        await self._send(Ask("POST", f"/queues/{_quoted(queue)}/pause"))
+        await self._send(Ask("POST", f"/queues/{quoted(queue)}/pause"))
 
     async def resume(self, queue: str) -> None:
         """Ends the pause, if there is one."""
-        await self._send(Ask("POST", f"/queues/{_quoted(queue)}/resume"))
+        await self._send(Ask("POST", f"/queues/{quoted(queue)}/resume"))
 
     async def workers(self) -> tuple[Worker, ...]:
         """Live workers and, for an hour, dead ones."""
@@ -258,26 +213,8 @@ class Client:
         return job
 
     async def _job(self, ask: Ask) -> Job:
-        return read(Job, await self._send(ask), self.url)
-
-    async def _page(self, kind: type[Any], ask: Ask) -> Page[Any]:
-        answer = await self._send(ask)
-        items = self._member(answer, lambda content: [read(kind, item, self.url) for item in content["items"]])
-        return Page(tuple(items), answer.get("next_cursor"))
-
-    async def _send(self, ask: Ask) -> Any:
-        return await self._transport.send(ask)
-
-    def _member(self, content: Any, take: Callable[[Any], T]) -> T:
-        try:
-            return take(content)
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadAnswer(self.url, f"{error} is missing or not as it should be") from error
-
-
-def _quoted(segment: str) -> str:
-    return quote(segment, safe="")
+        return await self._one(Job, ask)
 
 
 def _job_path(job_id: str) -> str:
-    return f"/jobs/{_quoted(job_id)}"
+    return f"/jobs/{quoted(job_id)}"

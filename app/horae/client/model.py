@@ -18,7 +18,7 @@ T = TypeVar("T")
 D = TypeVar("D", bound="DataclassInstance")
 
 
-def _as(parse: Callable[[Any], Any]) -> dict[str, Callable[[Any], Any]]:
+def as_(parse: Callable[[Any], Any]) -> dict[str, Callable[[Any], Any]]:
     """Metadata of a field whose JSON form isn't its value already."""
     return {"parse": parse}
 
@@ -30,24 +30,26 @@ def read(kind: type[D], content: Any, url: str = "the api") -> D:
         BadAnswer: it isn't such an object.
     """
     try:
-        return _build(kind, content)
+        return build(kind, content)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise BadAnswer(url, f"not a {kind.__name__.lower()}: {error}") from error
 
 
-def _build(kind: type[D], content: Mapping[str, Any]) -> D:
+def build(kind: type[D], content: Mapping[str, Any]) -> D:
+    """The same for a value within another one: what is wrong is told as of the whole."""
     values = {}
     for item in fields(kind):
-        value = content.get(item.name)
-        if item.name in content:
+        name = item.metadata.get("name", item.name)
+        if name in content:
+            value = content[name]
             values[item.name] = item.metadata["parse"](value) if value is not None and item.metadata else value
     return kind(**values)
 
 
-_moment = _as(datetime.fromisoformat)
-_strings = _as(tuple)
-_state = _as(State)
-_counts = _as(lambda content: {State(name): int(count) for name, count in content.items()})
+moment = as_(datetime.fromisoformat)
+strings = as_(tuple)
+_state = as_(State)
+_counts = as_(lambda content: {State(name): int(count) for name, count in content.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Progress:
     message: str | None = None
 
 
-_error = _as(lambda content: _build(JobError, content))
+_error = as_(lambda content: build(JobError, content))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,25 +85,25 @@ class Job:
     payload: Mapping[str, Any]
     queue: str
     priority: str
-    run_at: datetime = field(metadata=_moment)
+    run_at: datetime = field(metadata=moment)
     max_retries: int
-    backoff: Backoff = field(metadata=_as(lambda content: _build(Backoff, content)))
+    backoff: Backoff = field(metadata=as_(lambda content: build(Backoff, content)))
     timeout_seconds: float
-    created_at: datetime = field(metadata=_moment)
+    created_at: datetime = field(metadata=moment)
     namespace: str = "default"
-    tags: tuple[str, ...] = field(default=(), metadata=_strings)
+    tags: tuple[str, ...] = field(default=(), metadata=strings)
     idempotency_key: str | None = None
-    expires_at: datetime | None = field(default=None, metadata=_moment)
+    expires_at: datetime | None = field(default=None, metadata=moment)
     retry_for_seconds: float | None = None
-    started_at: datetime | None = field(default=None, metadata=_moment)
-    finished_at: datetime | None = field(default=None, metadata=_moment)
+    started_at: datetime | None = field(default=None, metadata=moment)
+    finished_at: datetime | None = field(default=None, metadata=moment)
     result: Any = None
     error: JobError | None = field(default=None, metadata=_error)
-    progress: Progress | None = field(default=None, metadata=_as(lambda content: _build(Progress, content)))
+    progress: Progress | None = field(default=None, metadata=as_(lambda content: build(Progress, content)))
     cancel_requested: bool = False
     worker_id: str | None = None
     schedule_id: str | None = None
-    fire_time: datetime | None = field(default=None, metadata=_moment)
+    fire_time: datetime | None = field(default=None, metadata=moment)
 
     @property
     def is_final(self) -> bool:
@@ -124,9 +126,9 @@ class Attempt:
     """One ended start of a job."""
 
     attempt: int
-    outcome: Outcome = field(metadata=_as(Outcome))
-    started_at: datetime = field(metadata=_moment)
-    finished_at: datetime = field(metadata=_moment)
+    outcome: Outcome = field(metadata=as_(Outcome))
+    started_at: datetime = field(metadata=moment)
+    finished_at: datetime = field(metadata=moment)
     worker_id: str | None = None
     error: JobError | None = field(default=None, metadata=_error)
 
@@ -138,9 +140,9 @@ class Queue:
     name: str
     paused: bool
     depth: Mapping[State, int] = field(default_factory=dict, metadata=_counts)
-    oldest_due_at: datetime | None = field(default=None, metadata=_moment)
+    oldest_due_at: datetime | None = field(default=None, metadata=moment)
     paused_by: str | None = None
-    paused_at: datetime | None = field(default=None, metadata=_moment)
+    paused_at: datetime | None = field(default=None, metadata=moment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,15 +152,15 @@ class Worker:
     id: str
     name: str
     state: str
-    queues: tuple[str, ...] = field(default=(), metadata=_strings)
+    queues: tuple[str, ...] = field(default=(), metadata=strings)
     slots: int = 0
     running: int = 0
     rates: Mapping[str, float] = field(default_factory=dict)
-    handlers: tuple[str, ...] = field(default=(), metadata=_strings)
+    handlers: tuple[str, ...] = field(default=(), metadata=strings)
     version: str = ""
     health_port: int | None = None
-    started_at: datetime | None = field(default=None, metadata=_moment)
-    expires_at: datetime | None = field(default=None, metadata=_moment)
+    started_at: datetime | None = field(default=None, metadata=moment)
+    expires_at: datetime | None = field(default=None, metadata=moment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,10 +190,10 @@ class Stats:
 
     jobs: Mapping[State, int] = field(default_factory=dict, metadata=_counts)
     queues: tuple[Queue, ...] = field(
-        default=(), metadata=_as(lambda content: tuple(_build(Queue, queue) for queue in content))
+        default=(), metadata=as_(lambda content: tuple(build(Queue, queue) for queue in content))
     )
-    workers: WorkerStats = field(default=WorkerStats(), metadata=_as(lambda content: _build(WorkerStats, content)))
-    oldest_due_at: datetime | None = field(default=None, metadata=_moment)
+    workers: WorkerStats = field(default=WorkerStats(), metadata=as_(lambda content: build(WorkerStats, content)))
+    oldest_due_at: datetime | None = field(default=None, metadata=moment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from horae.domain.retry import Backoff
 Seconds = float | timedelta
 """A length of time; a bare number counts seconds."""
 
+Query = dict[str, str | list[str]]
+
 JobBody = Mapping[str, Any]
 """A job as `POST /jobs` takes it; `new_job` makes one."""
 
@@ -97,10 +99,15 @@ def changes(said: JobChanges) -> dict[str, Any]:
 
 
 def _members(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {_RENAMED.get(name, name): _plain(name, value) for name, value in said.items()}
+    return {_RENAMED.get(name, name): plain(name, value) for name, value in said.items()}
 
 
-def _plain(name: str, value: Any) -> Any:
+def plain(name: str, value: Any) -> Any:
+    """What a caller said, as JSON.
+
+    Raises:
+        ValueError: a time without a time zone.
+    """
     match value:
         case datetime():
             return moment(name, value)
@@ -114,8 +121,8 @@ def _plain(name: str, value: Any) -> Any:
             return list(value)
 
 
-def query(where: JobFilter) -> dict[str, str | list[str]]:
-    """The filter as query parameters; several states are given several times."""
+def query(where: Mapping[str, Any]) -> Query:
+    """A filter as query parameters; several states are given several times."""
     found = {name: value for name, value in where.items() if value is not None}
     return {name: _parameter(name, value) for name, value in found.items()}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,12 @@ from rich.text import Text
 from horae.cli.commands import Command
 from horae.cli.demo import handlers
 from horae.cli.demo.board import Board
-from horae.cli.demo.script import Act, acts, submit
+from horae.cli.demo.script import Program, Scene, again, create, program, submit
+from horae.cli.demo.series import Series
 from horae.cli.demo.server import DemoFailed, Server, serving, web_address
 from horae.cli.output import console
-from horae.client import Client, ClientError, Job
-from horae.client.client import DEFAULT_URL
+from horae.client import Client, ClientError
+from horae.client.calls import DEFAULT_URL
 from horae.runtime.clock import Clock, SystemClock
 
 _TAG = "demo"
@@ -32,7 +32,7 @@ _LONGEST = 90.0
 @click.command(cls=Command, examples=["scripts/demo", "scripts/demo --exit"])
 @click.option("--exit", "leave", is_flag=True, help="Stop after the last job: 0, or 1 if one ended unexpectedly.")
 def demo(leave: bool) -> None:
-    """Start Horae in a temporary directory, run a job of each kind, and go on serving until Ctrl-C."""
+    """Start Horae in a temporary directory, run a job of each kind and a schedule, and go on serving until Ctrl-C."""
     try:
         as_expected = asyncio.run(_until_stopped(leave=leave))
     except DemoFailed as error:
@@ -51,7 +51,7 @@ async def _until_stopped(*, leave: bool) -> bool:
         async with web_address() as address:
             _say(out, "Horae: every role in one process, on SQLite in a temporary directory.\n")
             async with serving(address.removeprefix("http://")) as server:
-                as_expected = await _play(server, acts(address), out)
+                as_expected = await _play(server, program(address), out)
                 if not leave:
                     _say_goodbye(out, server)
                     await server.process.wait()
@@ -59,18 +59,23 @@ async def _until_stopped(*, leave: bool) -> bool:
     return as_expected
 
 
-async def _play(server: Server, program: Sequence[Act], out: Console) -> bool:
-    """Runs the program to its end; whether every job ended as it should."""
+async def _play(server: Server, played: Program, out: Console) -> bool:
+    """Runs the program to its end; whether all of it ended as it should."""
     clock = SystemClock()
     began = clock.monotonic()
     try:
         async with Client(server.url) as client:
-            jobs = [await submit(client, act, _TAG) for act in program]
-            jobs = await _shown_to_the_end(Stage(server, client, clock, began), program, jobs, out)
+            scene = await _opened(client, played)
+            scene = await _shown_to_the_end(Stage(server, client, clock, began), played, scene, out)
     except ClientError as error:
         server.check()
         raise DemoFailed(str(error)) from error
-    return _judged(program, jobs, clock.monotonic() - began, out)
+    return _judged(played, scene, clock.monotonic() - began, out)
+
+
+async def _opened(client: Client, played: Program) -> Scene:
+    schedule = await create(client, played.recurring, _TAG)
+    return Scene([await submit(client, act, _TAG) for act in played.acts], Series(schedule))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,32 +92,34 @@ class Stage:
         return self.clock.monotonic() - self.began
 
 
-async def _shown_to_the_end(stage: Stage, program: Sequence[Act], jobs: Sequence[Job], out: Console) -> list[Job]:
-    waiting = {job.id: act.cancel_after for act, job in zip(program, jobs, strict=True) if act.cancel_after}
-    with Board(program, out) as board:
+async def _shown_to_the_end(stage: Stage, played: Program, scene: Scene, out: Console) -> Scene:
+    waiting = {job.id: act.cancel_after for act, job in zip(played.acts, scene.jobs, strict=True) if act.cancel_after}
+    with Board(played, out) as board:
         while True:
-            board.show(jobs)
-            if all(job.is_final for job in jobs) or stage.elapsed() > _LONGEST:
-                return list(jobs)
+            board.show(scene)
+            if scene.is_final or stage.elapsed() > _LONGEST:
+                return scene
             stage.server.check()
             await asyncio.sleep(_LOOK_SECONDS)
             for job_id in [job_id for job_id, after in waiting.items() if after <= stage.elapsed()]:
                 del waiting[job_id]
                 await stage.client.cancel(job_id)
-            jobs = await _again(stage.client, jobs)
+            scene = await again(stage.client, scene, _TAG)
 
 
-async def _again(client: Client, jobs: Sequence[Job]) -> list[Job]:
-    found = {job.id: job for job in (await client.list(tag=_TAG, limit=200)).items}
-    return [found[job.id] for job in jobs]
-
-
-def _judged(program: Sequence[Act], jobs: Sequence[Job], seconds: float, out: Console) -> bool:
-    wrong = [act for act, job in zip(program, jobs, strict=True) if not act.as_expected(job)]
-    for act in wrong:
-        _say(out, f"“{act.title}” should have ended {act.ends}", "red")
+def _judged(played: Program, scene: Scene, seconds: float, out: Console) -> bool:
+    pairs = zip(played.acts, scene.jobs, strict=True)
+    wrong = [f"“{act.title}” should have ended {act.ends}" for act, job in pairs if not act.as_expected(job)]
+    if not played.recurring.as_expected(scene.series):
+        wrong.append(f"“{played.recurring.title}” should have ended with {played.recurring.runs} jobs that succeeded")
+    for words in wrong:
+        _say(out, words, "red")
     if not wrong:
-        _say(out, f"\nAll {len(jobs)} jobs ended as they should, in {seconds:.0f} seconds.", "green")
+        _say(
+            out,
+            f"\nAll {len(scene.jobs)} jobs and the schedule ended as they should, in {seconds:.0f} seconds.",
+            "green",
+        )
     return not wrong
 
 
@@ -139,6 +146,8 @@ def _commands(url: str) -> list[str]:
         f"{horae} job list",
         f"{horae} job submit demo.report -p '{{\"pages\": 20}}' --wait",
         f'{horae} job submit echo -p \'{{"hello": "you"}}\' --delay 5 --wait',
+        f"{horae} schedule create hello --interval 5 --handler echo",
+        f"{horae} schedule preview --cron '30 2 * * *' --timezone Europe/Berlin",
         f"{horae} queue list",
         f"curl {url}/api/v1/stats",
     ]

@@ -10,6 +10,7 @@ from horae.cli.call import call
 from horae.cli.commands import Command
 from horae.cli.jobs.details import print_details
 from horae.cli.output import Column, print_json, show_table, state_word, word
+from horae.cli.paging import first, limit_of, limit_options, tell_of_more
 from horae.cli.params import filter_options, json_option, where_of
 from horae.cli.situation import situation, starts
 from horae.cli.text import distance
@@ -29,32 +30,21 @@ _clock = SystemClock()
     ],
 )
 @filter_options
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
-@click.option("--all", "everything", is_flag=True, help="Every job that is found.")
+@limit_options
 @json_option
-def list_jobs(limit: int, everything: bool, as_json: bool, **options: Any) -> None:
+def list_jobs(as_json: bool, **options: Any) -> None:
     """List jobs, newest first."""
-    where = where_of(options)
-    page = call(lambda client: found(client, where, None if everything else limit))
+    limit, where = limit_of(options), where_of(options)
+    page = call(lambda client: _found(client, where, limit))
     if as_json:
         print_json(page)
         return
     show_table(_columns(), page.items, "No job is found.")
-    if page.next_cursor is not None:
-        click.echo(f"The newest {len(page.items)}; there are more: --limit N or --all.", err=True)
+    tell_of_more(page)
 
 
-async def found(client: Client, where: JobFilter, limit: int | None) -> Page[Job]:
-    """The newest so many jobs, or all; the cursor leads to the rest."""
-    jobs: list[Job] = []
-    cursor: str | None = None
-    while True:
-        wanted = 200 if limit is None else min(200, limit - len(jobs))
-        page = await client.list(limit=wanted, cursor=cursor, **where)
-        jobs.extend(page.items)
-        cursor = page.next_cursor
-        if cursor is None or len(jobs) == limit:
-            return Page(tuple(jobs), cursor)
+async def _found(client: Client, where: JobFilter, limit: int | None) -> Page[Job]:
+    return await first(lambda size, cursor: client.list(limit=size, cursor=cursor, **where), limit)
 
 
 def _columns() -> list[Column[Job]]:
