@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from horae.domain.caveats import warnings
+from horae.domain.clock_changes import Repeated, repeated
 from horae.domain.preview import Preview, preview
 from horae.domain.timing import Fold, Gap, Timing
 from horae.domain.zones import zone
@@ -221,6 +222,12 @@ def test_clock_changes_of_the_next_two_years() -> None:
         ),
     ]
     assert warnings(berlin("30 2 * * 1-5"), SPRING) == []
+
+
+def test_a_fold_at_new_year_is_told_once() -> None:
+    timing = Timing(cron="45 23 * * *", timezone="Asia/Jakarta")
+    (change,) = repeated(timing, datetime(1963, 6, 1), datetime(1964, 6, 1))
+    assert change == Repeated(datetime(1963, 12, 31, 16, 30), (datetime(1963, 12, 31, 23, 45),))
 
 
 def test_clock_changes_within_the_bounds_alone() -> None:

@@ -31,7 +31,9 @@ class Place:
 
     @cached_property
     def seconds(self) -> list[Window]:
-        return [self._window(each.at, abs(each.after - each.before) + CLOSE, SECOND) for each in self.transitions]
+        shown_twice = [max(each.before - each.after, timedelta(0)) for each in self.transitions]
+        pairs = zip(self.transitions, shown_twice, strict=True)
+        return [self._window(each.at, twice + CLOSE, SECOND) for each, twice in pairs]
 
     def _window(self, at: datetime, around: timedelta, step: timedelta) -> Window:
         return Window(zone(self.name), at - around, at + around, step)
