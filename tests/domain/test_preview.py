@@ -224,10 +224,21 @@ def test_clock_changes_of_the_next_two_years() -> None:
     assert warnings(berlin("30 2 * * 1-5"), SPRING) == []
 
 
+@pytest.mark.parametrize("cron", ["* * * * *", "0 * * * *", "*/15 * * * SAT,SUN", "30 0 * * * *"])
+def test_what_fires_every_hour_is_not_warned_of_hours_that_come_and_go(cron: str) -> None:
+    assert warnings(berlin(cron), SPRING) == []
+    assert len(warnings(berlin(cron, Gap.FIRE_AFTER, Fold.FIRST), SPRING)) == 2
+
+
+@pytest.mark.parametrize(("cron", "told"), [("* * * * *", 0), ("0 * * * *", 1)])
+def test_half_an_hour_shifts_what_fires_every_hour(cron: str, told: int) -> None:
+    assert len(warnings(Timing(cron=cron, timezone="Australia/Lord_Howe"), SPRING)) == told
+
+
 def test_a_fold_at_new_year_is_told_once() -> None:
     timing = Timing(cron="45 23 * * *", timezone="Asia/Jakarta")
     (change,) = repeated(timing, datetime(1963, 6, 1), datetime(1964, 6, 1))
-    assert change == Repeated(datetime(1963, 12, 31, 16, 30), (datetime(1963, 12, 31, 23, 45),))
+    assert change == Repeated(datetime(1963, 12, 31, 16, 30), timedelta(minutes=30), (datetime(1963, 12, 31, 23, 45),))
 
 
 def test_clock_changes_within_the_bounds_alone() -> None:

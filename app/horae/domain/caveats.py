@@ -16,6 +16,7 @@ from horae.domain.wording import listed, moment, number
 from horae.domain.zones import FIRST, LAST
 
 _FORESIGHT = timedelta(days=731)
+_HOUR, _NO_TIME = timedelta(hours=1), timedelta(0)
 
 
 def warnings(timing: Timing, now: datetime) -> list[str]:
@@ -115,20 +116,31 @@ def _seemingly_wild(timing: Timing, cron: Cron) -> Iterator[str]:
 
 def _gaps(timing: Timing, now: datetime) -> Iterator[str]:
     days: dict[tuple[str, str], list[str]] = {}
+    rules, cron = timing.rules(), parse_cron(timing.cron or "")
     for change in missing(timing, *_foreseen(timing, now)):
-        text = they(change.walls, "doesn't exist", "don't exist"), gap_effect(timing.rules(), change)
+        if rules.gap is Gap.SKIP and _keeps_its_rhythm(cron, change.shift):
+            continue
+        text = they(change.walls, "doesn't exist", "don't exist"), gap_effect(rules, change)
         days.setdefault(text, []).append(f"{change.walls[0]:%Y-%m-%d}")
     for (what, effect), dates in days.items():
-        yield f"{what} on {listed(dates)}, when the clock goes forward: {effect} (dst_gap = {timing.rules().gap})."
+        yield f"{what} on {listed(dates)}, when the clock goes forward: {effect} (dst_gap = {rules.gap})."
 
 
 def _folds(timing: Timing, now: datetime) -> Iterator[str]:
     days: dict[str, list[str]] = {}
+    rules, cron = timing.rules(), parse_cron(timing.cron or "")
     for change in repeated(timing, *_foreseen(timing, now)):
+        if rules.fold is Fold.BOTH and _keeps_its_rhythm(cron, change.shift):
+            continue
         days.setdefault(they(change.walls, "comes", "come"), []).append(f"{change.walls[0]:%Y-%m-%d}")
     for what, dates in days.items():
-        effect = f"{fold_effect(timing.rules())} (dst_fold = {timing.rules().fold})"
+        effect = f"{fold_effect(rules)} (dst_fold = {rules.fold})"
         yield f"{what} twice on {listed(dates)}, when the clock goes back: {effect}."
+
+
+def _keeps_its_rhythm(cron: Cron, shift: timedelta) -> bool:
+    """Whether one who sits beside the machine sees no difference: what fires in every hour goes on every hour."""
+    return len(cron.hours) == HOUR.period and (shift % _HOUR == _NO_TIME or len(cron.minutes) == MINUTE.period)
 
 
 def _foreseen(timing: Timing, now: datetime) -> tuple[datetime, datetime]:

@@ -25,12 +25,19 @@ class Missing:
     after: timedelta
     walls: tuple[datetime, ...]
 
+    @property
+    def shift(self) -> timedelta:
+        """How far the clock goes forward."""
+        return self.after - self.before
+
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
     """Matching wall times that the clock shows before and after the instant `at`; there is at least one."""
 
     at: datetime
+    shift: timedelta
+    """How far the clock goes back."""
     walls: tuple[datetime, ...]
 
 
@@ -51,7 +58,7 @@ def repeated(timing: Timing, since: datetime, until: datetime) -> Iterator[Repea
         if shown and shown not in seen and since <= shown[0] - segment.offset:
             seen.add(shown)
             if walls := _matches(cron, shown):
-                yield Repeated(shown[0] - segment.offset, walls)
+                yield Repeated(shown[0] - segment.offset, shown[1] - shown[0], walls)
 
 
 def _segments(cron: Cron, timing: Timing, since: datetime, until: datetime) -> Iterator[Segment]:
