@@ -26,7 +26,7 @@ from tests.support.databases import mysql_database
 from tests.support.factories import HANDLER, job_id, new_job, new_worker
 from tests.support.filling import COUNTS, HANDLERS, Day, fill
 from tests.support.filling_schedules import COUNT as SCHEDULES
-from tests.support.plans import Statement, Step, recorded
+from tests.support.plans import Statement, Step, built_anew, recorded
 from tests.support.schedule_calls import CALLS as SCHEDULE_CALLS
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(120)]
@@ -259,9 +259,10 @@ def test_every_method_of_every_store_is_called() -> None:
 @pytest.mark.parametrize("name", CALLS)
 async def test_it_reads_little_and_sorts_nothing(busy: Busy, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filters, "ERRORS_SEARCHED", 200)
-    with recorded(busy.stores) as statements:
+    with recorded(busy.stores) as statements, built_anew(busy.stores) as anew:
         await CALLS[name](busy)
     assert statements
+    assert anew == []
     touched = sum(statement.touched for statement in statements)
     if name.startswith(COUNTING):
         assert touched <= 3 * ALL

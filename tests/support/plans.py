@@ -86,6 +86,23 @@ def recorded(stores: Stores) -> Iterator[list[Statement]]:
         event.remove(engine, "after_cursor_execute", behind)
 
 
+@contextmanager
+def built_anew(stores: Stores) -> Iterator[list[str]]:
+    """Collects the statements that are compiled at each of their calls, because something in them has no cache key."""
+    engine = stores.database.engine.sync_engine
+    found: list[str] = []
+
+    def ahead(_connection: sa.Connection, statement: Any, *_: Any) -> None:
+        if isinstance(statement, sa.ClauseElement) and statement._generate_cache_key() is None:
+            found.append(str(statement))
+
+    event.listen(engine, "before_execute", ahead)
+    try:
+        yield found
+    finally:
+        event.remove(engine, "before_execute", ahead)
+
+
 def _touched(connection: sa.Connection) -> int:
     cursor = connection.connection.cursor()
     cursor.execute(READS)

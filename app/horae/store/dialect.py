@@ -121,6 +121,8 @@ class Utc(ColumnElement[datetime]):
 
     inherit_cache = True
     type = Moment()
+    # Without it no statement that holds one would be kept compiled.
+    _traverse_internals = []  # noqa: RUF012 - the base class declares it so
 
 
 @compiles(Utc, "mysql")
