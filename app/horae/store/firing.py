@@ -43,6 +43,10 @@ LINES_EACH = 1000
 EARLIER = 20
 """unfinished jobs that are remembered for each schedule"""
 
+UNUSED = frozenset({"state", "tzdata", "paused_at", "paused_by", "ended_reason", "created_at", "updated_at"})
+NEEDED = tuple(column for column in schedules.c if column.name not in UNUSED)
+"""of a schedule that fires; thousands may do so at once"""
+
 
 class Fires:
     """The firing part of `FiringStore` in SQL."""
@@ -149,7 +153,7 @@ async def fire_claimed(tx: Transaction, ids: IdMaker, claimed: Sequence[sa.Row[A
 
 
 async def _read(tx: Transaction, claimed: Sequence[sa.Row[Any]]) -> list[_Due]:
-    wanted = sa.select(schedules).where(schedules.c.id.in_([row.schedule_id for row in claimed]))
+    wanted = sa.select(*NEEDED).where(schedules.c.id.in_([row.schedule_id for row in claimed]))
     rows = {row.id: row for row in await tx.execute(wanted)}
     return [_Due(rows[row.schedule_id], position_of(row)) for row in claimed]
 
