@@ -240,6 +240,13 @@ async def test_each_request_is_a_line_in_the_log(client: Client, path: str, leve
     assert set(line) >= {"status", "ms", "remote"}
 
 
+async def test_a_probe_of_an_unready_process_is_no_error_in_the_log(client: Client, deps: ApiDeps) -> None:
+    deps.readiness.require("schema", lambda: "behind")
+    with structlog.testing.capture_logs() as logs:
+        assert (await client.get("/readyz")).status == 503
+    assert [line["log_level"] for line in logs if line["event"] == "api.request"] == ["debug"]
+
+
 # ------------------------------------------------------------------------------------------------------------- service
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
+import orjson
 import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
@@ -113,6 +114,8 @@ async def seen(signals: InProcessSignals, scene: Scene, fire: Fire) -> list[Even
         async for event in events:
             if event.kind == "end":
                 return found
+            # As it travels between processes: words of an enumeration aren't keys of an object there.
+            assert orjson.loads(orjson.dumps(event.data)) == event.data
             found.append(event)
     raise AssertionError("the watch ended")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from uuid import uuid4
 
@@ -61,8 +62,8 @@ def _add_headers(response: web.StreamResponse, identity: str) -> None:
 
 def _log(request: web.Request, response: web.StreamResponse, seconds: float) -> None:
     # The path without its query: what users search for is no business of the log's.
-    say = log.debug if response.status < 400 else log.info if response.status < 500 else log.error
-    say(
+    log.log(
+        _level(request.path, response.status),
         "api.request",
         method=request.method,
         path=request.path,
@@ -70,3 +71,12 @@ def _log(request: web.Request, response: web.StreamResponse, seconds: float) -> 
         ms=round(seconds * 1000, 1),
         remote=request.remote,
     )
+
+
+def _level(path: str, status: int) -> int:
+    """A probe that finds the process not ready yet is no error, and comes every few seconds."""
+    if status < 400 or path == "/readyz":
+        return logging.DEBUG
+    if status < 500:
+        return logging.INFO
+    return logging.WARNING if status == 503 else logging.ERROR

@@ -98,7 +98,7 @@ def _event(fired: Fired, change: str, **data: object) -> Event:
 def _outcomes(fired: Fired) -> dict[str, int]:
     outcomes: Counter[str] = Counter()
     for (verdict, _), count in fired.verdicts.items():
-        outcomes[verdict] += count
+        outcomes[verdict.value] += count
     return dict(outcomes)
 
 

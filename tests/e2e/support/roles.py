@@ -94,9 +94,14 @@ class Role:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """What it has logged under that name."""
-        lines = self.log.read_text().splitlines()
-        entries = [json.loads(line) for line in lines if line.startswith("{")]
-        return [entry for entry in entries if entry["event"] == name]
+        return [entry for entry in self._logged() if entry["event"] == name]
+
+    def errors(self) -> list[dict[str, Any]]:
+        """What it has logged as errors."""
+        return [entry for entry in self._logged() if entry["level"] in ("error", "critical")]
+
+    def _logged(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
     @property
     def memory(self) -> int:
