@@ -125,18 +125,18 @@ async def test_one_deleted_meanwhile_is_made_again(canned: Canned, run: Run, fil
 async def test_what_was_given_away_meanwhile_is_not_deleted(canned: Canned, run: Run, file: Path) -> None:
     hold(file)
     canned.will_say(page(OURS), schedule(source="others"))
-    assert (await run("schedule", "apply", "-f", str(file), "--prune")).exit_code == 0
+    assert (await run("schedule", "apply", "-f", str(file), "--prune", "--allow-empty")).exit_code == 0
     assert [asked.method for asked in canned.asked] == ["GET", "GET"]
     canned.asked.clear()
     canned.will_say(page(OURS), OURS, Answer(b"", 204))
-    assert (await run("schedule", "apply", "-f", str(file), "--prune")).exit_code == 0
+    assert (await run("schedule", "apply", "-f", str(file), "--prune", "--allow-empty")).exit_code == 0
     assert [asked.method for asked in canned.asked] == ["GET", "GET", "DELETE"]
 
 
 async def test_nothing_is_deleted_after_a_refusal(canned: Canned, run: Run, file: Path) -> None:
     hold(file, {**ENTRY, "name": "new"})
     canned.will_say(page(OURS), PREVIEW, problem(403, "Forbidden"))
-    done = await run("schedule", "apply", "-f", str(file), "--prune")
+    done = await run("schedule", "apply", "-f", str(file), "--prune", "--allow-empty")
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (1, "0 schedules, 1 refused.")
     assert "new  Forbidden (403)" in done.stderr
     assert "DELETE" not in [asked.method for asked in canned.asked]
@@ -199,7 +199,7 @@ async def test_a_file_from_its_first_apply_to_its_end(
     first = await of(real, source)
     assert set(first) == {night["name"], hour["name"]}
 
-    again = await apply("--prune")
+    again = await apply("--prune", "--allow-empty")
     assert (again.exit_code, again.stdout) == (0, "Nothing to do: 2 as they should be.\n")
     assert await of(real, source) == first
 
@@ -217,7 +217,7 @@ async def test_a_file_from_its_first_apply_to_its_end(
     assert "02:30" in fires["after"]
     assert (stray["name"], stray["action"]) == (hour["name"], "stray")
 
-    changed = await apply("--prune")
+    changed = await apply("--prune", "--allow-empty")
     assert (changed.exit_code, changed.stdout.splitlines()[-1]) == (0, "1 changed, 1 deleted.")
     (left,) = (await of(real, source)).values()
     assert (left.id, left.version, left.cron) == (first[night["name"]].id, 2, "30 2 * * *")
@@ -283,3 +283,10 @@ async def test_two_deploys_at_once_make_each_schedule_once(
     assert [end.exit_code for end in ends] == [0, 0, 0]
     assert list(await of(real, source)) == names
     assert {one.version for one in (await of(real, source)).values()} == {1}
+
+
+async def test_an_empty_file_prunes_nothing_unless_that_is_meant(file: Path, run: Run) -> None:
+    hold(file)
+    done = await run("schedule", "apply", "-f", str(file), "--prune")
+    assert done.exit_code == 2
+    assert "--allow-empty" in done.stderr

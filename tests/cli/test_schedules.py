@@ -236,10 +236,14 @@ async def test_a_zone_of_tomorrow_is_shown_in_utc(canned: Canned, run: Run) -> N
 
 async def test_update_prints_the_fires_before_and_after(canned: Canned, run: Run) -> None:
     later = {**FIRE, "fire_time": "2026-03-02T03:00:00Z", "local_time": "2026-03-02T04:00:00+01:00"}
-    canned.will_say(ONE, schedule(version=5, next_fires={"before": [FIRE], "after": [later, later]}))
+    changed = schedule(version=5, cron="0 4 * * *", next_fires={"before": [FIRE], "after": [later, later]})
+    canned.will_say(ONE, changed, {**PREVIEW, "warnings": ["02:30 comes twice"]})
     words = ["--cron", "0 4 * * *", "--clear", "end-at", "--rename", "later"]
     done = await run("schedule", "update", "nightly", *words)
-    assert [text.split() for text in done.stdout.splitlines()[-2:]] == [
+    assert "cron  0 3 * * * → 0 4 * * *" in done.stdout
+    assert done.stdout.rstrip().endswith("02:30 comes twice")
+    fires = done.stdout[done.stdout.index("before") : done.stdout.index("Warnings")]
+    assert [text.split() for text in fires.splitlines()[1:3]] == [
         ["Mon", "2026-03-02", "03:00:00", "+0100", "Mon", "2026-03-02", "04:00:00", "+0100"],
         ["Mon", "2026-03-02", "04:00:00", "+0100"],
     ]
@@ -249,10 +253,35 @@ async def test_update_prints_the_fires_before_and_after(canned: Canned, run: Run
 
 
 async def test_update_leaves_the_rest_of_the_job(canned: Canned, run: Run) -> None:
-    canned.will_say(ONE, schedule(version=5))
+    canned.will_say(ONE, schedule(version=5), PREVIEW)
     done = await run("schedule", "update", "nightly", "--queue", "mail", "--json")
     assert json.loads(done.stdout)["schedule"]["version"] == 5
     assert canned.asked[1].body == {"job": {"handler": "echo", "payload": {"hello": "world"}, "queue": "mail"}}
+
+
+async def test_update_takes_settings_of_the_job_away(canned: Canned, run: Run) -> None:
+    stored = schedule(job={"handler": "echo", "payload": {}, "queue": "mail", "tags": ["a"]})
+    canned.will_say({"items": [stored]}, schedule(version=5), PREVIEW)
+    assert (await run("schedule", "update", "nightly", "--clear", "queue", "--clear", "tag")).exit_code == 0
+    assert canned.asked[1].body == {"job": {"handler": "echo", "payload": {}}}
+    refused = await run("schedule", "update", "nightly", "--clear", "queue", "--queue", "mail")
+    assert "--queue and --clear queue don't go together" in refused.stderr
+
+
+@pytest.mark.parametrize("option", ["--start-at", "--end-at"])
+async def test_a_time_beside_a_zone_needs_its_offset(canned: Canned, run: Run, option: str) -> None:
+    words = ["--cron", "0 4 * * *", "--handler", "noop", "--timezone", "Europe/Berlin", option, "2030-01-31T09:00"]
+    done = await run("schedule", "create", "x", *words)
+    assert done.exit_code == 2
+    assert "lacks its offset from UTC" in done.stderr
+    assert not canned.asked
+
+
+async def test_jobs_of_a_schedule_are_listed_by_its_name(canned: Canned, run: Run) -> None:
+    canned.will_say(ONE, {"items": [job(schedule_id=ID)], "next_cursor": None})
+    done = await run("job", "list", "--schedule", "nightly")
+    assert done.exit_code == 0
+    assert canned.asked[1].query["schedule_id"] == [ID]
 
 
 async def test_an_update_that_came_too_late_is_1(canned: Canned, run: Run) -> None:

@@ -112,11 +112,28 @@ async def test_it_is_said_once(scene: Scene) -> None:
 async def test_a_job_that_is_gone_is_not_known_to_have_succeeded(scene: Scene) -> None:
     made = await fired(scene)
     (job,) = await jobs_of(scene, made)
-    await finish(scene, job.id)
+    await finish(scene, job.id, state=State.FAILED)
     await scene.turn(WITHIN)
-    await scene.stores.rescue.prune(Retention(timedelta(0), None), 10)
+    await scene.stores.rescue.prune(Retention(None, timedelta(0)), 10)
     (absence,) = await judge(scene)
     assert absence.detail == f"job {job.id} is gone: whether it succeeded isn't known"
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+async def test_a_success_that_is_deleted_before_its_time_is_over_has_come(scene: Scene, by_hand: bool) -> None:
+    made = await scheduled(scene, timing=EVERY_SECOND, must_succeed_within_seconds=WITHIN, misfire_grace_seconds=0)
+    await scene.turn(3.5)
+    await fire(scene)
+    (job,) = await jobs_of(scene, made)
+    await finish(scene, job.id)
+    await scene.turn(1)
+    if by_hand:
+        assert await scene.stores.jobs.delete(NAMESPACE, [job.id]) == {job.id}
+    else:
+        assert await scene.stores.rescue.prune(Retention(timedelta(0), None), 10) == 1
+    await scene.turn(WITHIN)
+    assert await judge(scene) == []
+    assert brief(await ledger(scene, made)) == [(1, "coalesced misfire"), (2, "coalesced misfire"), (3, "fired")]
 
 
 async def test_of_a_schedule_that_was_deleted_nobody_expects_anything(scene: Scene) -> None:

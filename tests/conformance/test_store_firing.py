@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,10 +27,13 @@ from horae.domain.schedule import (
 from horae.domain.template import Template
 from horae.domain.timing import Timing, jitter
 from horae.domain.transitions import SUCCEED
+from horae.domain.zones import TZDATA
+from horae.store import firing
 from horae.store.base import HandlerInfo, JobFilter
 from horae.store.base_schedules import Fired, LedgerFilter
+from horae.store.database import MySql, Transaction
 from horae.store.firing import LINES_EACH
-from horae.store.tables import occurrences, schedules
+from horae.store.tables import jobs, occurrences, schedules
 from tests.support.clock import START
 from tests.support.factories import new_definition, schedule_id
 from tests.support.scene import NAMESPACE, Scene
@@ -207,6 +211,68 @@ async def test_an_outage_of_hours_is_caught_up_with_in_steps_and_shares_one_line
     shared = [line for line in lines if line.until]
     assert [(line.fire_time, line.until, line.count) for line in shared] == [(at(2001), at(9939), 7939)]
     assert len(await jobs_of(scene, made)) == 1061
+
+
+async def test_coalesced_occurrences_name_a_fire_however_long_the_catch_up_takes(scene: Scene) -> None:
+    made = await scheduled(scene, timing=EVERY_SECOND, must_succeed_within_seconds=86_400)
+    scene.clock.turn(3600)
+    for _ in range(6):
+        await scene.stores.firing.fire(100)
+        scene.clock.turn(2)
+    lines = await ledger(scene, made)
+    fired = {line.fire_time: line.job_id for line in lines if line.verdict is Verdict.FIRED}
+    assert {line.into for line in lines if line.verdict is Verdict.COALESCED} <= set(fired)
+    assert {line.fire_time for line in lines} >= {at(second) for second in range(1, 1001)}
+
+
+async def test_what_the_jobs_carry_bounds_a_transaction(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firing, "PAYLOADS", 1000)
+    heavy = Template("noop", '{"text":"' + 89 * "x" + '"}')
+    made = [await scheduled(scene, name=f"s{number}", timing=EVERY_SECOND, template=heavy) for number in range(3)]
+    scene.clock.turn(30)
+    fired = await scene.stores.firing.fire(100)
+    assert sorted(len(each.jobs) for each in fired) == [1, 1, 10]
+    await fire(scene)
+    assert [len(await jobs_of(scene, each)) for each in made] == [30, 30, 30]
+
+
+async def test_newer_time_zone_data_is_to_be_adopted_again(scene: Scene) -> None:
+    made = await scheduled(scene)
+    await write(scene, sa.update(schedules).values(tzdata="2099z"))
+    scene.clock.turn(60)
+    await fire(scene)
+    assert (await reread(scene, made)).tzdata == TZDATA
+
+
+async def test_a_line_that_is_there_already_is_no_run_and_replaces_nothing(scene: Scene) -> None:
+    made = await scheduled(scene, overlap=Overlap.REPLACE)
+    scene.clock.turn(60)
+    await fire(scene)
+    known = {"schedule_id": made.id, "fire_time": at(120), "missed": False, "namespace": NAMESPACE}
+    written = {**known, "verdict": Verdict.BACKFILLED, "count": 1, "recorded_at": at(0)}
+    await write(scene, sa.insert(occurrences).values(written))
+    scene.clock.turn(60)
+    await fire(scene)
+    (job,) = await jobs_of(scene, made)
+    assert (job.state, (await reread(scene, made)).runs) == (State.PENDING, 1)
+
+
+async def test_earlier_jobs_are_looked_up_without_waiting_for_others(scene: Scene) -> None:
+    """On MySQL a scan would wait for the lock of a job that has nothing to do with it."""
+    made = [await scheduled(scene, name=f"s{number}", overlap=Overlap.REPLACE) for number in range(40)]
+    scene.clock.turn(60)
+    await fire(scene)
+    other = await scene.submit()
+    scene.clock.turn(60)
+
+    async def hold(tx: Transaction) -> list[Fired]:
+        await tx.execute(sa.select(jobs).where(jobs.c.id == other).with_for_update())
+        async with asyncio.timeout(4):
+            return await fire(scene)
+
+    if isinstance(scene.stores.database, MySql):
+        fired = await scene.stores.database.transact(hold)
+        assert sum(len(each.jobs) for each in fired) == len(made)
 
 
 async def test_a_pause_is_written_down_and_fires_nothing(scene: Scene) -> None:

@@ -192,7 +192,7 @@ def test_of_several_at_once_overlap_replace_fires_the_last() -> None:
     assert firing.replaced
     assert [line.verdict for line in firing.lines] == [*[Verdict.FIRED], *[Verdict.SKIPPED] * 4]
     unlimited = fire(definition(overlap=Overlap.REPLACE), position(), RUNNING, at(5), ALL)
-    assert [line.into for line in unlimited.lines] == [at(2), at(3), at(4), at(5), None]
+    assert [line.into for line in unlimited.lines] == [at(5), at(5), at(5), at(5), None]
     assert unlimited.position.runs == 1
 
 

@@ -23,13 +23,15 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 class Moment(click.ParamType[datetime]):
     """A time: ISO 8601 (without a zone: local time), or a length such as `90s`, `15m`, `2h`, `7d` from now.
 
-    `direction` -1 counts a length into the past, 1 into the future.
+    `direction` -1 counts a length into the past, 1 into the future. A time without an offset is this machine's, or with
+    `zoned` refused: beside a zone that is named nobody could tell whose it is.
     """
 
     name = "time"
 
-    def __init__(self, direction: int) -> None:
+    def __init__(self, direction: int, *, zoned: bool = False) -> None:
         self.direction = direction
+        self.zoned = zoned
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """The moment, aware."""
@@ -39,9 +41,12 @@ class Moment(click.ParamType[datetime]):
             away = timedelta(seconds=float(match[1]) * _UNITS[match[2]])
             return SystemClock().now() + self.direction * away
         try:
-            return datetime.fromisoformat(value).astimezone()
+            moment = datetime.fromisoformat(value)
         except ValueError:
             self.fail(f"{value!r} is neither a time such as 2030-01-31T08:00:00Z nor a length such as 15m", param, ctx)
+        if self.zoned and moment.tzinfo is None:
+            self.fail(f"{value!r} lacks its offset from UTC: 2030-01-31T08:00:00Z or …T08:00:00+01:00", param, ctx)
+        return moment.astimezone()
 
 
 class Length(click.ParamType[float]):

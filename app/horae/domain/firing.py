@@ -7,7 +7,7 @@ depends on when or how often somebody looked.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain, takewhile
@@ -56,7 +56,8 @@ class Position:
     """Where a schedule stands: what its fires change, apart from what users say of it.
 
     `next_fire_at` is the first occurrence without a verdict: all up to `since` have one. `earlier` are jobs of it that
-    weren't final when last looked at; `caught_up` counts the misfires that the present catch-up has fired.
+    weren't final when last looked at; `caught_up` counts the misfires that the present catch-up has fired, and `target`
+    is the one that FIRE_ONCE fires at its end.
     """
 
     next_fire_at: datetime | None
@@ -64,6 +65,7 @@ class Position:
     last_fire_at: datetime | None = None
     runs: int = 0
     caught_up: int = 0
+    target: datetime | None = None
     pauses: tuple[Pause, ...] = ()
     earlier: tuple[JobId, ...] = ()
     streak: Streak | None = None
@@ -99,6 +101,14 @@ class Firing:
     ended: str | None = None
     more: bool = False
 
+    def without(self, known: Collection[datetime]) -> Firing:
+        """The same but for fire times that have their verdict already, as after the clock was set back."""
+        lines = [line for line in self.lines if line.extends or line.fire_time not in known]
+        fired = [line for line in lines if line.verdict is Verdict.FIRED]
+        gone = sum(line.verdict is Verdict.FIRED for line in self.lines) - len(fired)
+        position = replace(self.position, runs=self.position.runs - gone)
+        return replace(self, lines=lines, position=position, replaced=self.replaced and bool(fired))
+
 
 def fire(
     definition: Definition, position: Position, earlier: tuple[JobId, State] | None, now: datetime, limit: int
@@ -110,7 +120,7 @@ def fire(
     """
     if position.next_fire_at is None:
         return Firing((), position)
-    judge = _Judge(definition, position, earlier, now, position.next_fire_at)
+    judge = _Judge(definition, position, earlier, now)
     upcoming = chain((position.next_fire_at,), definition.timing.fires(position.next_fire_at))
     for fire_time in upcoming:
         if fire_time > now or judge.judged == limit:
@@ -128,7 +138,6 @@ class _Judge:
         position: Position,
         earlier: tuple[JobId, State] | None,
         now: datetime,
-        first: datetime,
     ) -> None:
         self.judged = 0
         self._fired_at = position.last_fire_at
@@ -142,7 +151,7 @@ class _Judge:
         self._had_earlier = earlier is not None
         self._busy = None if earlier is None else f"job {earlier[0]} was {earlier[1]}"
         self._last_fired: int | None = None
-        self._last_missed = self._latest_misfire(first) if definition.misfire is Misfire.FIRE_ONCE else None
+        self._target = position.target
 
     def judge(self, fire_time: datetime) -> None:
         """Adds the verdict on the next occurrence."""
@@ -162,7 +171,7 @@ class _Judge:
         """Everything judged so far; `next_fire_at` is the first that isn't."""
         more = next_fire_at is not None and next_fire_at <= self._now
         ended = None if more else self._end(next_fire_at)
-        lines, streak = compacted(self._lines, self._position.streak)
+        lines, streak = compacted(self._replaced(), self._position.streak)
         standing = next_fire_at if ended is None else None
         position = replace(
             self._position,
@@ -171,6 +180,7 @@ class _Judge:
             last_fire_at=self._fired_at,
             runs=self._runs,
             caught_up=self._caught_up,
+            target=self._target if more else None,
             pauses=tuple(p for p in self._position.pauses if p.end is None or standing is None or p.end > standing),
             streak=streak,
         )
@@ -192,9 +202,12 @@ class _Judge:
             case Misfire.SKIP:
                 return Line(fire_time, Verdict.SKIPPED, Reason.MISFIRE)
             case Misfire.FIRE_ONCE:
-                if fire_time == self._last_missed:
+                if self._target is None or self._target < fire_time:
+                    # Kept to its end: a target that moved on with the clock would leave lines that name no fire.
+                    self._target = self._latest_misfire(fire_time)
+                if fire_time == self._target:
                     return None
-                return Line(fire_time, Verdict.COALESCED, Reason.MISFIRE, into=self._last_missed)
+                return Line(fire_time, Verdict.COALESCED, Reason.MISFIRE, into=self._target)
             case Misfire.FIRE_ALL:
                 if self._caught_up < MISFIRE_CAP:
                     return None
@@ -210,7 +223,7 @@ class _Judge:
         if self._definition.overlap is Overlap.REPLACE and self._last_fired is not None:
             # Both have come by now: the earlier one would be cancelled before it could start.
             before = self._lines[self._last_fired]
-            self._lines[self._last_fired] = Line(before.fire_time, Verdict.COALESCED, Reason.OVERLAP, into=fire_time)
+            self._lines[self._last_fired] = Line(before.fire_time, Verdict.COALESCED, Reason.OVERLAP)
         else:
             self._runs += 1
         self._last_fired = len(self._lines)
@@ -218,6 +231,14 @@ class _Judge:
         self._busy = f"the job of {fire_time:%Y-%m-%dT%H:%M:%SZ} was {State.PENDING}"
         self._caught_up += missed
         self._lines.append(Line(fire_time, Verdict.FIRED))
+
+    def _replaced(self) -> list[Line]:
+        """The lines; for those that were replaced the last one that fires stands."""
+        replaced = (Verdict.COALESCED, Reason.OVERLAP)
+        return [
+            replace(line, into=self._fired_at) if (line.verdict, line.reason) == replaced else line
+            for line in self._lines
+        ]
 
     # --------------------------------------------------------------------------------------------------------- facts
 

@@ -46,9 +46,11 @@ def standing(before: Schedule, position: Position, definition: Definition, now: 
         return Standing(replace(position, next_fire_at=None), before.tzdata, used_up(definition))
     if before.state is not ScheduleState.ENDED and definition.timing == before.definition.timing:
         return Standing(position, before.tzdata)
-    upcoming = first_fire(definition.timing, now)
+    # Not before what has its verdict, even if the clock was set back.
+    since = max(now, position.since)
+    upcoming = first_fire(definition.timing, since)
     ended = None if upcoming is not None else NOTHING_LEFT
-    return Standing(replace(position, next_fire_at=upcoming, since=now), TZDATA, ended)
+    return Standing(replace(position, next_fire_at=upcoming, since=since), TZDATA, ended)
 
 
 def resumed(position: Position, now: datetime) -> Position:

@@ -76,6 +76,6 @@ def understood(settings: Mapping[str, Any]) -> dict[str, Any]:
             continue
         try:
             found[name] = read(settings[name])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
             continue
     return found

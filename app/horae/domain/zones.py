@@ -93,11 +93,11 @@ def zone_names() -> frozenset[str]:
 def _similar(name: str) -> str:
     if len(name) > LONGEST_NAME:
         return ""
-    known = {
-        spelling: full for full in sorted(zone_names()) for spelling in (full.lower(), full.lower().split("/")[-1])
-    }
+    # Places only: who means CEST is not helped by EST.
+    places = [full for full in sorted(zone_names()) if "/" in full or full == "UTC"]
+    known = {spelling: full for full in places for spelling in (full.lower(), full.lower().split("/")[-1])}
     near = get_close_matches(name.lower().replace(" ", "_"), known, n=1)
-    return f"; did you mean {known[near[0]]}?" if near else ""
+    return f"; did you mean {known[near[0]]}?" if near else "; zones are named like Europe/Berlin"
 
 
 def _start(segment: Segment) -> datetime:

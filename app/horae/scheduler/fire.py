@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Sequence
 
@@ -23,7 +24,8 @@ SHORTEST_LOOK, LONGEST_LOOK = 0.02, 1.0
 """seconds until the next look when what is due is locked: doubling from the one to the other"""
 ONE_BY_ONE = 50
 """of more fires at once watchers are told only the sum"""
-MISSED = (Reason.MISFIRE, Reason.OVERLAP)
+LOUD = {Reason.MISFIRE: logging.WARNING, Reason.OVERLAP: logging.INFO}
+"""what is told of fire times without a job; a pause and a bound are what somebody asked for"""
 
 
 class Fire:
@@ -105,8 +107,8 @@ def _outcomes(fired: Fired) -> dict[str, int]:
 def _log(fired: Fired) -> None:
     facts = {"schedule_id": fired.schedule_id, "name": fired.name}
     for (verdict, reason), count in fired.verdicts.items():
-        if reason in MISSED:
-            log.warning("schedule.not_fired", **facts, outcome=verdict, reason=reason, count=count)
+        if reason in LOUD:
+            log.log(LOUD[reason], "schedule.not_fired", **facts, outcome=verdict, reason=reason, count=count)
     if fired.broken:
         log.error("schedule.broken", **facts, why=fired.ended)
     elif fired.ended is not None:

@@ -79,6 +79,9 @@ async def _missed(tx: Transaction, rows: Sequence[sa.Row[Any]], names: Mapping[s
     missed = []
     for row in rows:
         job_id = deciding[key_of(row)]
+        if job_id and job_id not in seen and row.verdict != Verdict.FIRED:
+            # Another fire's job, pruned since: that fire's own line has told.
+            continue
         detail = shortfall(job_id, seen.get(job_id) if job_id else None, row.must_succeed_by)
         if detail is not None:
             missed.append(_Missed(row, names[row.schedule_id], job_id, detail))

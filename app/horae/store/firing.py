@@ -23,12 +23,14 @@ from horae.domain.ids import IdMaker, JobId
 from horae.domain.job import FINAL, NewJob, State
 from horae.domain.schedule import Action, Definition, Overlap, Reason, ScheduleState, Verdict
 from horae.domain.timing import jitter
+from horae.domain.zones import TZDATA
 from horae.runtime.clock import unix_ms
 from horae.store.base_schedules import Fired
 from horae.store.cancelling import cancel_locked
 from horae.store.changes import Done, write_changes
 from horae.store.database import Database, Transaction
 from horae.store.dialect import is_duplicate, rewritten
+from horae.store.lines import BY_KEY
 from horae.store.moves import chunks, state_in
 from horae.store.schedule_rows import definition_of, position_of, position_values
 from horae.store.submissions import INSERT, insert_jobs
@@ -40,10 +42,12 @@ LINES = 5000
 """occurrences judged in one transaction, each schedule at least one"""
 LINES_EACH = 1000
 """of them of one schedule: one that is far behind doesn't keep the others waiting"""
+PAYLOADS = 8 << 20
+"""bytes of payload in one transaction, but for one job of each schedule: it must fit into the patience for it"""
 EARLIER = 20
 """unfinished jobs that are remembered for each schedule"""
 
-UNUSED = frozenset({"state", "tzdata", "paused_at", "paused_by", "ended_reason", "created_at", "updated_at"})
+UNUSED = frozenset({"state", "paused_at", "paused_by", "ended_reason", "created_at", "updated_at"})
 NEEDED = tuple(column for column in schedules.c if column.name not in UNUSED)
 """of a schedule that fires; thousands may do so at once"""
 
@@ -77,7 +81,8 @@ class Fires:
     async def _fire(self, limit: int, careful: bool) -> list[Fired]:
         async def work(tx: Transaction) -> list[Fired]:
             now = await tx.moment()
-            due = sa.select(positions).where(positions.c.next_fire_at <= now)
+            due = sa.select(positions).with_hint(positions, "FORCE INDEX (positions_due)", "mysql")
+            due = due.where(positions.c.next_fire_at <= now)
             in_order = due.order_by(positions.c.next_fire_at, positions.c.schedule_id).limit(limit)
             claimed = (await tx.execute(in_order.with_for_update(skip_locked=True))).all()
             return await fire_claimed(tx, self._ids, claimed, careful) if claimed else []
@@ -164,28 +169,39 @@ async def _look_at_earlier(tx: Transaction, dues: Sequence[_Due]) -> None:
         asking = [due for due in dues if due.row.overlap == overlap and due.position.earlier]
         if not asking:
             continue
-        wanted = [id_ for due in asking for id_ in due.position.earlier]
-        statement = sa.select(jobs.c.id, jobs.c.state).where(
-            jobs.c.id.in_(wanted), state_in([state for state in State if state not in FINAL])
-        )
-        locked = statement.with_for_update() if overlap is Overlap.REPLACE else statement
-        unfinished = {row.id: row for row in await tx.execute(locked)}
+        wanted = sorted({id_ for due in asking for id_ in due.position.earlier})
+        unfinished = await _unfinished(tx, wanted, lock=overlap is Overlap.REPLACE)
         for due in asking:
             due.open = [unfinished[id_] for id_ in due.position.earlier if id_ in unfinished]
 
 
+async def _unfinished(tx: Transaction, ids: Sequence[JobId], *, lock: bool) -> dict[str, sa.Row[Any]]:
+    found: dict[str, sa.Row[Any]] = {}
+    for chunk in chunks(ids):
+        # By their key: a scan of some other index would lock, and wait for, jobs of everybody.
+        statement = (
+            sa.select(jobs.c.id, jobs.c.state)
+            .with_hint(jobs, BY_KEY, "mysql")
+            .where(jobs.c.id.in_(chunk), state_in([state for state in State if state not in FINAL]))
+        )
+        found |= {row.id: row for row in await tx.execute(statement.with_for_update() if lock else statement)}
+    return found
+
+
 def _judge(dues: Sequence[_Due], now: datetime) -> None:
-    room = LINES
+    room, payloads = LINES, PAYLOADS
     for due in dues:
         earlier = (JobId(due.open[-1].id), State(due.open[-1].state)) if due.open else None
         try:
             due.definition = definition_of(due.row)
-            due.firing = fire(due.definition, due.position, earlier, now, max(1, min(room, LINES_EACH)))
+            most = max(1, min(room, LINES_EACH, payloads // max(1, len(due.row.payload))))
+            due.firing = fire(due.definition, due.position, earlier, now, most)
         except Exception as error:
             # Whatever it is: left as it stands it would be claimed first, for ever, and take its whole batch along.
             log.exception("schedule.broken", schedule_id=due.row.id, name=due.row.name)
             due.broken = f"its fire times can't be computed: {error}"
         room -= len(due.lines)
+        payloads -= len(due.row.payload) * sum(line.verdict is Verdict.FIRED for line in due.lines)
 
 
 async def _leave_known(tx: Transaction, dues: Sequence[_Due]) -> None:
@@ -200,7 +216,7 @@ async def _leave_known(tx: Transaction, dues: Sequence[_Due]) -> None:
             )
             known |= set((await tx.execute(wanted)).scalars())
         if known and due.firing:
-            due.firing = replace(due.firing, lines=[line for line in due.lines if line.fire_time not in known])
+            due.firing = due.firing.without(known)
 
 
 async def _cancel_replaced(tx: Transaction, dues: Sequence[_Due]) -> None:
@@ -316,6 +332,10 @@ async def _write_ends(tx: Transaction, ids: IdMaker, dues: Sequence[_Due]) -> No
         for due, reason in ended
     ]
     await write_changes(tx, ids, done)
+    # What is due next was computed by this process's data: newer data shall be adopted once more.
+    newer = [due.row.id for due in dues if due.row.tzdata > TZDATA]
+    if newer:
+        await tx.execute(sa.update(schedules).where(schedules.c.id.in_(newer)).values(tzdata=TZDATA))
 
 
 def _end(due: _Due) -> str | None:

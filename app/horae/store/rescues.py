@@ -27,9 +27,10 @@ from horae.store.base import Retention
 from horae.store.database import Database, Transaction
 from horae.store.dialect import Later, micros
 from horae.store.endings import ENDING_COLUMNS, Ending, write_endings
-from horae.store.moves import chunks, moved
+from horae.store.lines import KEYS, lines_at
+from horae.store.moves import chunks, moved, state_in
 from horae.store.rows import backoff_of, failure_text
-from horae.store.tables import attempts, jobs, keys, tags, workers
+from horae.store.tables import attempts, jobs, keys, occurrences, tags, workers
 
 LOST = Failure("lost", "the worker that ran this attempt vanished")
 LATE = Failure("timed_out", "the attempt ran past its timeout and its worker didn't end it")
@@ -189,9 +190,21 @@ async def _prune(tx: Transaction, state: State, age: timedelta, limit: int) -> i
 async def delete_jobs(tx: Transaction, ids: Sequence[str]) -> None:
     """Locked final jobs, with all that hangs on them."""
     for chunk in chunks(ids):
+        await _vouch(tx, chunk)
         await tx.execute(sa.delete(attempts).where(attempts.c.job_id.in_(chunk)))
         await tx.execute(sa.delete(tags).where(tags.c.job_id.in_(chunk)))
         await tx.execute(sa.delete(jobs).where(jobs.c.id.in_(chunk)))
+
+
+async def _vouch(tx: Transaction, ids: Sequence[str]) -> None:
+    """What was expected of a fire time by some later moment has come: nobody could see that once its job is gone."""
+    succeeded = sa.select(jobs.c.schedule_id, jobs.c.fire_time).where(
+        jobs.c.id.in_(ids), state_in([State.SUCCESS]), jobs.c.fire_time.is_not(None)
+    )
+    lines = [(row.schedule_id, row.fire_time) for row in await tx.execute(succeeded)]
+    for chunk in chunks(lines, KEYS):
+        waiting = sa.update(occurrences).where(lines_at(chunk), occurrences.c.must_succeed_by >= tx.now)
+        await tx.execute(waiting.values(must_succeed_by=None))
 
 
 async def _prune_rest(tx: Transaction, limit: int) -> None:

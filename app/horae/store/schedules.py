@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from horae.domain.errors import IllegalMove, NameTaken, NotFound, StaleVersion
+from horae.domain.errors import IllegalMove, NameTaken, NotFound, StaleVersion, StoreUnavailable
 from horae.domain.firing import Pause, Position
 from horae.domain.ids import IdMaker, JobId
 from horae.domain.job import FINAL, State
@@ -34,6 +34,8 @@ from horae.store.tables import backfills, jobs, positions, schedules
 
 R = TypeVar("R")
 
+ROUNDS = 50
+"""transactions in which a change fires what was due before it; each takes up to a thousand occurrences"""
 RACES = 5
 """how often a change is tried again when another one with its name is faster"""
 
@@ -100,10 +102,11 @@ class Schedules:
             await self._note(tx, changed, Action.UPDATED, author, details)
             return held.schedule, changed
 
-        while True:
+        for _ in range(ROUNDS):
             done = await self._named(work)
             if done is not None:
                 return done
+        raise StoreUnavailable("the schedule is still catching up with an outage; try again in a while")
 
     async def pause(self, namespace: str, id_: str, author: str) -> Schedule:
         """See `ScheduleStore`."""

@@ -12,6 +12,7 @@ from horae.cli.jobs.details import print_details
 from horae.cli.output import Column, print_json, show_table, state_word, word
 from horae.cli.paging import first, limit_of, limit_options, tell_of_more
 from horae.cli.params import filter_options, json_option, where_of
+from horae.cli.schedules.naming import named_or_gone
 from horae.cli.situation import situation, starts
 from horae.cli.text import distance
 from horae.client import Attempt, Client, Job, JobFilter, Page
@@ -27,15 +28,17 @@ _clock = SystemClock()
         "horae job list --state FAILED --created-after 2h",
         "horae job list --queue mail --state PENDING --state RETRYING --all --json",
         "horae job list --search 'connection refused'",
+        "horae job list --schedule nightly --created-after 7d",
     ],
 )
 @filter_options
+@click.option("--schedule", metavar="NAME", help="Made by this schedule; its name or id.")
 @limit_options
 @json_option
-def list_jobs(as_json: bool, **options: Any) -> None:
+def list_jobs(as_json: bool, schedule: str | None, **options: Any) -> None:
     """List jobs, newest first."""
     limit, where = limit_of(options), where_of(options)
-    page = call(lambda client: _found(client, where, limit))
+    page = call(lambda client: _found(client, where, schedule, limit))
     if as_json:
         print_json(page)
         return
@@ -43,7 +46,10 @@ def list_jobs(as_json: bool, **options: Any) -> None:
     tell_of_more(page)
 
 
-async def _found(client: Client, where: JobFilter, limit: int | None) -> Page[Job]:
+async def _found(client: Client, where: JobFilter, schedule: str | None, limit: int | None) -> Page[Job]:
+    if schedule is not None:
+        found = await named_or_gone(client, schedule)
+        where["schedule_id"] = found if isinstance(found, str) else found.id
     return await first(lambda size, cursor: client.list(limit=size, cursor=cursor, **where), limit)
 
 

@@ -40,8 +40,13 @@ def print_preview(out: Console, preview: Preview, timezone: str, now: datetime) 
     section(out, f"Next fires ({timezone})", _next(preview.items, now))
     if preview.dropped:
         section(out, "Dropped", _lines([(shown(one.local_time), one.note) for one in preview.dropped]))
-    if preview.warnings:
-        section(out, "Warnings", Text("\n").join(Text(line(one), style="yellow") for one in preview.warnings))
+    print_warnings(out, preview.warnings)
+
+
+def print_warnings(out: Console, warnings: Sequence[str]) -> None:
+    """What its author may not expect."""
+    if warnings:
+        section(out, "Warnings", Text("\n").join(Text(line(one), style="yellow") for one in warnings))
 
 
 def print_both(out: Console, before: Sequence[Fire], after: Sequence[Fire], timezone: str) -> None:

@@ -17,8 +17,10 @@ _TIMING: Options[Any] = (
     click.option("--cron", metavar="EXPR", help="As in '30 2 * * *', or with seconds in front. Or --interval."),
     click.option("--interval", "interval_seconds", type=Length(), metavar="SECONDS", help="Or 15m, 2h, 1d."),
     click.option("--timezone", metavar="ZONE", help="Whose wall time --cron means, as in Europe/Berlin. Default UTC."),
-    click.option("--start-at", type=Moment(1), metavar="TIME", help="No fire before; an interval counts from it."),
-    click.option("--end-at", type=Moment(1), metavar="TIME", help="No fire after."),
+    click.option(
+        "--start-at", type=Moment(1, zoned=True), metavar="TIME", help="No fire before; an interval counts from it."
+    ),
+    click.option("--end-at", type=Moment(1, zoned=True), metavar="TIME", help="No fire after."),
     click.option(
         "--dst-gap",
         type=click.Choice(["auto", "fire_after", "skip"]),

@@ -31,7 +31,7 @@ from horae.runtime.clock import SystemClock
 @click.argument("name", required=False)
 @timing_options
 @click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="So many fire times.")
-@click.option("--from", "begin", type=Moment(1), metavar="TIME", help="From then on; default: after now.")
+@click.option("--from", "begin", type=Moment(1, zoned=True), metavar="TIME", help="From then on; default: after now.")
 @json_option
 def preview(name: str | None, count: int, begin: datetime | None, as_json: bool, **options: Any) -> None:
     """Show the next fire times, and what clock changes make of them.

@@ -53,14 +53,17 @@ _INTERRUPTED = "Stopped: what was written stays so. Apply the file again to go o
 @click.option("-f", "--file", "file", required=True, metavar="FILE", help="YAML, or Python if it is a .py; - is stdin.")
 @click.option("--plan", is_flag=True, help="Show what would change and write nothing.")
 @click.option("--prune", is_flag=True, help="Delete schedules of this file's source that it doesn't hold any more.")
+@click.option("--allow-empty", is_flag=True, help="With --prune: a file without schedules deletes all of its source.")
 @click.option("--adopt", is_flag=True, help="Take over schedules of the same name made by hand or by another source.")
 @json_option
-def apply(file: str, plan: bool, prune: bool, adopt: bool, as_json: bool) -> None:
+def apply(file: str, plan: bool, prune: bool, allow_empty: bool, adopt: bool, as_json: bool) -> None:
     """Reads, compares, shows, and unless only a plan is asked for writes."""
     try:
         wanted = read_file(file)
     except BadFile as error:
         raise click.UsageError(clean(str(error))) from error
+    if prune and not wanted.entries and not allow_empty:
+        raise click.UsageError("the file holds no schedule: --prune would delete all of its source (--allow-empty)")
     seen = call(lambda client: _seen(client, wanted, prune=prune, adopt=adopt))
     _check(wanted, seen, plan=plan, as_json=as_json)
     if not as_json:

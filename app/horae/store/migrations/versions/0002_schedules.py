@@ -93,6 +93,7 @@ def _positions() -> None:
         sa.Column("last_fire_at", Moment),
         sa.Column("runs", sa.Integer, nullable=False),
         sa.Column("caught_up", sa.Integer, nullable=False),
+        sa.Column("target", Moment),
         sa.Column("pauses", _text(), nullable=False),
         sa.Column("earlier", sa.Text, nullable=False),
         sa.Column("streak", sa.String(255), nullable=False),
