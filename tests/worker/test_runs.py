@@ -72,6 +72,19 @@ async def test_the_end_of_an_attempt_is_written_told_and_counted(
     assert counted(metrics, "jobs_finished_total", queue="default", state=state.value) == (state is not State.RETRYING)
 
 
+async def test_a_failed_attempt_is_a_line_in_the_log_without_what_its_handler_said(shop: Shop, logs: Logs) -> None:
+    reference = await run(shop, "discard")
+    (line,) = [entry for entry in logs if entry["event"] == "attempt.failed"]
+    told = (line["log_level"], line["job_id"], line["handler"], line["attempt"], line["error"], line["job_is"])
+    assert told == ("warning", reference.id, "discard", 1, "Discard", State.FAILED)
+    assert "no such user" not in str(line)
+
+
+async def test_what_succeeds_is_no_line_in_the_log(shop: Shop, logs: Logs) -> None:
+    await run(shop, "noop")
+    assert not [entry for entry in logs if entry["event"] == "attempt.failed"]
+
+
 async def test_a_result_is_kept(shop: Shop) -> None:
     shop.handlers.gate.set()
     reference = await run(shop, "gated")

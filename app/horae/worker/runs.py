@@ -77,6 +77,8 @@ class Runs:
             self._ports.metrics.stale_writes()
             return
         self._ports.metrics.attempt_ended(run.queue, finish.outcome, seconds)
+        if finish.error is not None:
+            _log_failure(run, finish.outcome, finish.error, finished.state)
         if finished.state in FINAL:
             self._ports.metrics.jobs_finished(run.queue, finished.state)
         self._emit(run, finished.state)
@@ -119,6 +121,12 @@ class Runs:
 
     def _emit(self, run: Run, state: State) -> None:
         self._ports.signals.emit(Event("job", run.namespace, {"id": run.id, "state": state, "queue": run.queue}))
+
+
+def _log_failure(run: Run, outcome: Outcome, error: Failure, state: State) -> None:
+    # Its message and traceback are the job's: what a handler says of its data doesn't belong in the log.
+    facts = {"job_id": run.id, "handler": run.handler, "attempt": run.attempt, "schedule_id": run.schedule_id}
+    log.warning("attempt.failed", **facts, outcome=outcome, error=error.type, job_is=state)
 
 
 class Riding:
