@@ -18,6 +18,9 @@ Where = Literal["create", "change", "preview", "backfill"]
 MODELS = {"create": "ScheduleIn", "change": "SchedulePatch", "preview": "PreviewIn", "backfill": "BackfillIn"}
 
 
+ID = "019ca945-0de8-7051-9c2b-d802a6c7b6b0"
+
+
 @dataclass(frozen=True)
 class BadSchedule:
     """A body, and what is to be said about it."""
@@ -111,7 +114,7 @@ def _wrong_values() -> Iterator[BadSchedule]:
     for name in _NOT_ZONES:
         yield from _everywhere("timezone", name, said=False)
     yield from (_bad("create", "name", name) for name in ("", "a\nb", "a\x00", "\x7f", "x" * 256))
-    yield from (_bad("create", "name", name, said=False) for name in (" a", "a ", "\u00a0a", "ä" * 128))
+    yield from (_bad("create", "name", name, said=False) for name in (" a", "a ", "\u00a0a", "ä" * 128, ID))
     yield from (_bad("change", "source", source) for source in ("", "a\nb", "x" * 256))
     yield from (_bad("create", "start_at", text) for text in NOT_TIMES)
     yield from (_bad("preview", "end_at", text) for text in NOT_TIMES[:10])

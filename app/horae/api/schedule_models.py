@@ -10,6 +10,7 @@ from horae.api.fields import DAY, LONGEST_DELAY, Key, LeftOut, Name, Text, Time,
 from horae.api.models import Cursor, Limit, Sent, TemplateIn
 from horae.api.paging import DEFAULT_LIMIT
 from horae.domain.cron import MAX_CHARACTERS, parse_cron
+from horae.domain.ids import is_id
 from horae.domain.schedule import Reason, ScheduleState, Verdict
 from horae.domain.zones import LONGEST_NAME, zone
 from horae.store.base_schedules import LedgerFilter, ScheduleFilter
@@ -35,6 +36,8 @@ def _zone(name: str) -> str:
 def _trimmed(name: str) -> str:
     if name != name.strip():
         raise ValueError("should not begin or end with white space")
+    if is_id(name):
+        raise ValueError("should not look like an id: commands take either")
     return name
 
 
