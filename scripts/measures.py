@@ -1,10 +1,11 @@
 """Measures of whole processes on private MariaDB, RabbitMQ and Redis of their own: what users wait for, what it costs.
 
-    scripts/bench [idle] [drain] [pickup] [--seconds N] [--jobs N] [--workers 1,2] [--json]
+    scripts/bench [idle] [drain] [pickup] [fire] [--seconds N] [--jobs N] [--workers 1,2] [--json]
 
 idle    what processes and servers use while there is nothing to do
 drain   jobs that do nothing: enqueued in bulk, then run by one worker and by two
 pickup  150 jobs, 50 ms apart, on an otherwise idle system: from submission to start
+fire    5,000 schedules due in one second: from their fire time to the job, and to its start
 
 Without a name all of them run. Each prints a table and one line of JSON; with --json only the latter.
 CPU is in seconds of one core. Anything else that runs on the machine shows in the figures.
