@@ -7,7 +7,8 @@ import pytest
 from horae.domain.job import State
 from horae.domain.schedule import BackfillState
 from horae.runtime.metrics import Metrics
-from horae.scheduler.backfill import LONGEST_LOOK, SAFETY_POLL, SHORTEST_LOOK, Backfills
+from horae.scheduler.backfill import LONGEST_LOOK, SHORTEST_LOOK, Backfills
+from horae.scheduler.looks import SAFETY_POLL
 from horae.scheduler.service import Scheduler
 from horae.signals.base import Event, Topic
 from horae.signals.inprocess import InProcessSignals

@@ -13,7 +13,8 @@ from horae.domain.errors import BrokerUnavailable, StoreUnavailable
 from horae.domain.ids import JobId, WorkerId
 from horae.domain.job import Job, Priority, Reference, State
 from horae.domain.transitions import SUCCEED
-from horae.scheduler.feed import LONGEST_LOOK, SAFETY_POLL, SHORTEST_LOOK, Feed
+from horae.scheduler.feed import LONGEST_LOOK, SHORTEST_LOOK, Feed
+from horae.scheduler.looks import SAFETY_POLL
 from horae.scheduler.service import Scheduler
 from horae.signals.base import Topic
 from horae.signals.inprocess import InProcessSignals

@@ -18,7 +18,8 @@ from horae.domain.firing import Pause
 from horae.domain.schedule import Misfire, Schedule, ScheduleState, Verdict
 from horae.domain.timing import Timing
 from horae.runtime.metrics import Metrics
-from horae.scheduler.fire import BATCH, LONGEST_LOOK, ONE_BY_ONE, SAFETY_POLL, SHORTEST_LOOK, Fire
+from horae.scheduler.fire import BATCH, LONGEST_LOOK, ONE_BY_ONE, SHORTEST_LOOK, Fire
+from horae.scheduler.looks import SAFETY_POLL
 from horae.scheduler.service import Scheduler
 from horae.signals.base import Event, Topic
 from horae.signals.inprocess import InProcessSignals

@@ -9,6 +9,7 @@ import structlog
 
 from horae.domain.schedule import BackfillState, Verdict
 from horae.runtime.metrics import Metrics
+from horae.scheduler.looks import Look, safety_poll
 from horae.signals.base import Event, Signals, Topic
 from horae.store.base_schedules import FiringStore, Progressed
 
@@ -16,8 +17,6 @@ log = structlog.get_logger(__name__)
 
 BATCH = 50
 """backfills looked at in one round, each in a transaction of its own"""
-SAFETY_POLL = 5.0
-"""seconds between two looks whether any is running when hints arrive, and a fifth of that when they may be lost"""
 SHORTEST_LOOK, LONGEST_LOOK = 0.2, 1.0
 """seconds between two looks at those that run: doubling from the one to the other while their jobs take their time"""
 
@@ -32,18 +31,18 @@ class Backfills:
         self._store = store
         self._signals = signals
         self._metrics = metrics
-        self._look = SHORTEST_LOOK
+        self._look = Look(SHORTEST_LOOK, LONGEST_LOOK)
 
     async def run_once(self) -> float:
         """Moves those on that have room for more jobs."""
         if not await self._store.backfilling():
-            self._look = SHORTEST_LOOK
-            return SAFETY_POLL if self._signals.reliable else SAFETY_POLL / 5
+            self._look.reset()
+            return safety_poll(self._signals)
         progressed = await self._store.advance_backfills(BATCH)
         self._tell(progressed)
-        look = SHORTEST_LOOK if progressed else self._look
-        self._look = min(look * 2, LONGEST_LOOK)
-        return look
+        if progressed:
+            self._look.reset()
+        return self._look.next()
 
     def _tell(self, progressed: Sequence[Progressed]) -> None:
         if any(each.queues for each in progressed):

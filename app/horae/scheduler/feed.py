@@ -7,11 +7,10 @@ from collections import Counter
 
 from horae.dispatch.claim import Dispatcher
 from horae.dispatch.window import Plan, plan
+from horae.scheduler.looks import Look, safety_poll
 from horae.signals.base import Signals
 from horae.store.base import DispatchStore, Survey
 
-SAFETY_POLL = 5.0
-"""seconds between two looks when hints arrive, and a fifth of that when they may be lost"""
 SHORTEST_LOOK, LONGEST_LOOK = 0.02, 1.0
 """seconds until the next look when the window is full, or a due job is locked: doubling from the one to the other"""
 
@@ -27,7 +26,7 @@ class Feed:
         self._dispatcher = dispatcher
         self._signals = signals
         self._dealt: Counter[str] = Counter()
-        self._look = SHORTEST_LOOK
+        self._look = Look(SHORTEST_LOOK, LONGEST_LOOK)
 
     async def run_once(self) -> float:
         """Claims and publishes what there is room for."""
@@ -35,7 +34,7 @@ class Feed:
         todo = plan(survey, self._dealt)
         if await self._dispatch(todo, survey):
             # There may be more: a lane was longer than its share, or a namespace didn't need all of its.
-            self._look = SHORTEST_LOOK
+            self._look.reset()
             return 0.0
         return self._pause(todo, survey.next_due)
 
@@ -49,14 +48,13 @@ class Feed:
         return claimed
 
     def _pause(self, todo: Plan, next_due: float | None) -> float:
-        waits = [SAFETY_POLL if self._signals.reliable else SAFETY_POLL / 5]
+        waits = [safety_poll(self._signals)]
         if next_due is not None:
             waits.append(next_due)
         if todo.full or todo.portions:
             # Due, and not to be had: no room, or locked for the moment by somebody else.
             rests = (self._dispatcher.resting(portion.queue) for portion in todo.portions)
-            waits.append(max(self._look, min(rests, default=0.0)))
-            self._look = min(self._look * 2, LONGEST_LOOK)
+            waits.append(max(self._look.next(), min(rests, default=0.0)))
         else:
-            self._look = SHORTEST_LOOK
+            self._look.reset()
         return min(waits)

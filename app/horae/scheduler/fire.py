@@ -11,6 +11,7 @@ import structlog
 
 from horae.domain.schedule import Reason, Verdict
 from horae.runtime.metrics import Metrics
+from horae.scheduler.looks import Look, safety_poll
 from horae.signals.base import Event, Signals, Topic
 from horae.store.base_schedules import Fired, FiringStore
 
@@ -18,8 +19,6 @@ log = structlog.get_logger(__name__)
 
 BATCH = 250
 """schedules in one transaction: side by side, schedulers share what is due in the same second"""
-SAFETY_POLL = 5.0
-"""seconds between two looks when hints arrive, and a fifth of that when they may be lost"""
 SHORTEST_LOOK, LONGEST_LOOK = 0.02, 1.0
 """seconds until the next look when what is due is locked: doubling from the one to the other"""
 ONE_BY_ONE = 50
@@ -38,24 +37,23 @@ class Fire:
         self._store = store
         self._signals = signals
         self._metrics = metrics
-        self._look = SHORTEST_LOOK
+        self._look = Look(SHORTEST_LOOK, LONGEST_LOOK)
 
     async def run_once(self) -> float:
         """Fires one batch; another at once while schedules are due."""
         fired = await self._store.fire(BATCH)
         if fired:
             self._tell(fired)
-            self._look = SHORTEST_LOOK
+            self._look.reset()
             return 0.0
         return self._pause(await self._store.next_fire())
 
     def _pause(self, next_fire: float | None) -> float:
-        safety = SAFETY_POLL if self._signals.reliable else SAFETY_POLL / 5
         if next_fire is not None and next_fire <= 0:
             # Another scheduler has it; should that one die, its lock goes with it.
-            look, self._look = self._look, min(self._look * 2, LONGEST_LOOK)
-            return look
-        self._look = SHORTEST_LOOK
+            return self._look.next()
+        self._look.reset()
+        safety = safety_poll(self._signals)
         return safety if next_fire is None else min(next_fire, safety)
 
     def _tell(self, fired: Sequence[Fired]) -> None:

@@ -33,13 +33,7 @@ class Absences:
 
     async def next_absence(self) -> float | None:
         """See `FiringStore`."""
-
-        async def work(tx: Transaction) -> float | None:
-            first = sa.select(sa.func.min(occurrences.c.must_succeed_by).label("first"), tx.now.label("now"))
-            row = (await tx.execute(first)).one()
-            return None if row.first is None else float((row.first - row.now).total_seconds())
-
-        return await self._database.read(work)
+        return await self._database.read(lambda tx: tx.until(occurrences.c.must_succeed_by))
 
 
 @dataclass(frozen=True, slots=True)

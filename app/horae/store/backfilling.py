@@ -25,11 +25,11 @@ from horae.domain.schedule import BackfillState
 from horae.domain.timing import Timing
 from horae.runtime.clock import unix_ms
 from horae.store.backfill_lines import Backfilled, write_backfilled
-from horae.store.backfills import cancel_locked_backfill, lock_position, standing
+from horae.store.backfills import cancel_locked_backfill, standing
 from horae.store.base_schedules import Progressed
 from horae.store.changes import SCHEDULER
 from horae.store.database import Database, Transaction
-from horae.store.firing import defaults_of
+from horae.store.firing import defaults_of, lock_position
 from horae.store.lines import lines_at
 from horae.store.rows import dumps
 from horae.store.schedule_rows import definition_of, timing_of

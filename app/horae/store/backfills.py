@@ -24,10 +24,12 @@ from horae.store.cancelling import cancel_locked
 from horae.store.changes import Done, write_changes
 from horae.store.database import Database, Transaction
 from horae.store.filters import BEYOND
+from horae.store.firing import lock_position
+from horae.store.ledger import refuse_unknown
 from horae.store.moves import chunks
 from horae.store.rows import dumps
 from horae.store.schedule_rows import definition_of, position_of, timing_text
-from horae.store.tables import backfills, changes, jobs, positions, schedules
+from horae.store.tables import backfills, jobs, schedules
 
 
 class Backfills:
@@ -47,8 +49,7 @@ class Backfills:
         """See `ScheduleStore`."""
 
         async def work(tx: Transaction) -> list[Backfill]:
-            if not await _was_seen(tx, namespace, id_):
-                raise NotFound("schedule", id_)
+            await refuse_unknown(tx, namespace, id_)
             mine = _mine(namespace, id_).where(backfills.c.id < (before or BEYOND))
             rows = (await tx.execute(mine.order_by(backfills.c.id.desc()).limit(limit))).all()
             return await _records(tx, rows)
@@ -149,15 +150,6 @@ def _done(schedule: sa.Row[Any], action: Action, author: str, details: Mapping[s
 # ---------------------------------------------------------------------------------------------------------- for others
 
 
-async def lock_position(tx: Transaction, schedule_id: str, skip: bool = False) -> sa.Row[Any] | None:
-    """The position of the schedule, ours until the end: whoever fires, changes or backfills it takes this lock first.
-
-    None if it was deleted; with `skip` also if somebody else has it.
-    """
-    mine = sa.select(positions).where(positions.c.schedule_id == schedule_id)
-    return (await tx.execute(mine.with_for_update(skip_locked=skip))).first()
-
-
 async def cancel_locked_backfill(
     tx: Transaction, ids: IdMaker, row: sa.Row[Any], author: str, why: str | None = None
 ) -> None:
@@ -191,14 +183,6 @@ async def standing(tx: Transaction, row: sa.Row[Any]) -> dict[str, Any]:
 
 def _mine(namespace: str, schedule_id: str) -> sa.Select[Any]:
     return sa.select(backfills).where(backfills.c.schedule_id == schedule_id, backfills.c.namespace == namespace)
-
-
-async def _was_seen(tx: Transaction, namespace: str, schedule_id: str) -> bool:
-    """Whether there is such a schedule, or was one that the history still tells of."""
-    own = (schedules.c.id == schedule_id, schedules.c.namespace == namespace)
-    past = (changes.c.schedule_id == schedule_id, changes.c.namespace == namespace)
-    either = sa.or_(sa.exists().where(*own), sa.exists().where(*past))
-    return bool((await tx.execute(sa.select(either))).scalar_one())
 
 
 async def _states(tx: Transaction, ids: Iterable[str]) -> dict[str, State]:

@@ -56,6 +56,12 @@ class Transaction:
             self._moment = (await self.execute(sa.select(self.now))).scalar_one()
         return self._moment
 
+    async def until(self, column: sa.ColumnElement[datetime]) -> float | None:
+        """Seconds until the earliest value of an indexed column, negative if it is past; None if there is none."""
+        first = sa.select(sa.func.min(column).label("first"), self.now.label("now"))
+        row = (await self.execute(first)).one()
+        return None if row.first is None else float((row.first - row.now).total_seconds())
+
 
 Work = Callable[[Transaction], Awaitable[R]]
 

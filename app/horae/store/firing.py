@@ -30,7 +30,7 @@ from horae.store.cancelling import cancel_locked
 from horae.store.changes import Done, write_changes
 from horae.store.database import Database, Transaction
 from horae.store.dialect import is_duplicate, rewritten
-from horae.store.lines import BY_KEY
+from horae.store.lines import BY_KEY, KEYS, lines_at
 from horae.store.moves import chunks, state_in
 from horae.store.schedule_rows import definition_of, position_of, position_values
 from horae.store.submissions import INSERT, insert_jobs
@@ -91,25 +91,27 @@ class Fires:
 
     async def next_fire(self) -> float | None:
         """See `FiringStore`."""
+        return await self._database.read(lambda tx: tx.until(positions.c.next_fire_at))
 
-        async def work(tx: Transaction) -> float | None:
-            first = sa.select(sa.func.min(positions.c.next_fire_at).label("first"), tx.now.label("now"))
-            row = (await tx.execute(first)).one()
-            return None if row.first is None else float((row.first - row.now).total_seconds())
 
-        return await self._database.read(work)
+async def lock_position(tx: Transaction, schedule_id: str, skip: bool = False) -> sa.Row[Any] | None:
+    """The position of the schedule, ours until the end: whoever fires, changes or backfills it takes this lock first.
+
+    None if it was deleted; with `skip` also if somebody else has it.
+    """
+    mine = sa.select(positions).where(positions.c.schedule_id == schedule_id)
+    return (await tx.execute(mine.with_for_update(skip_locked=skip))).first()
 
 
 async def settle(tx: Transaction, ids: IdMaker, schedule_id: str) -> bool:
     """Locks the position of a schedule and fires what is due; whether more of it is left for another transaction."""
-    mine = sa.select(positions).where(positions.c.schedule_id == schedule_id).with_for_update()
-    row = (await tx.execute(mine)).first()
+    row = await lock_position(tx, schedule_id)
     now = await tx.moment()
     if row is None or row.next_fire_at is None or row.next_fire_at > now:
         return False
     await fire_claimed(tx, ids, [row], careful=True)
-    after = (await tx.execute(mine)).one()
-    return after.next_fire_at is not None and after.next_fire_at <= now
+    after = await lock_position(tx, schedule_id)
+    return after is not None and after.next_fire_at is not None and after.next_fire_at <= now
 
 
 async def defaults_of(tx: Transaction, names: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
@@ -170,12 +172,13 @@ async def _look_at_earlier(tx: Transaction, dues: Sequence[_Due]) -> None:
         if not asking:
             continue
         wanted = sorted({id_ for due in asking for id_ in due.position.earlier})
-        unfinished = await _unfinished(tx, wanted, lock=overlap is Overlap.REPLACE)
+        open_ = await unfinished(tx, wanted, lock=overlap is Overlap.REPLACE)
         for due in asking:
-            due.open = [unfinished[id_] for id_ in due.position.earlier if id_ in unfinished]
+            due.open = [open_[id_] for id_ in due.position.earlier if id_ in open_]
 
 
-async def _unfinished(tx: Transaction, ids: Sequence[JobId], *, lock: bool) -> dict[str, sa.Row[Any]]:
+async def unfinished(tx: Transaction, ids: Sequence[JobId], *, lock: bool = False) -> dict[str, sa.Row[Any]]:
+    """Those of these jobs that aren't final, each with its state; with `lock` they stay so until the end."""
     found: dict[str, sa.Row[Any]] = {}
     for chunk in chunks(ids):
         # By their key: a scan of some other index would lock, and wait for, jobs of everybody.
@@ -208,12 +211,8 @@ async def _leave_known(tx: Transaction, dues: Sequence[_Due]) -> None:
     for due in dues:
         times = [line.fire_time for line in due.lines if not line.extends]
         known: set[datetime] = set()
-        for chunk in chunks(times):
-            wanted = sa.select(occurrences.c.fire_time).where(
-                occurrences.c.schedule_id == due.row.id,
-                occurrences.c.fire_time.in_(chunk),
-                occurrences.c.missed.is_(sa.false()),
-            )
+        for chunk in chunks(times, KEYS):
+            wanted = sa.select(occurrences.c.fire_time).where(lines_at((due.row.id, time) for time in chunk))
             known |= set((await tx.execute(wanted)).scalars())
         if known and due.firing:
             due.firing = due.firing.without(known)
@@ -292,18 +291,14 @@ def _must_succeed_by(due: _Due, line: Line) -> datetime | None:
 
 
 async def _extend(tx: Transaction, due: _Due, line: Line) -> None:
-    shared = (
-        occurrences.c.schedule_id == due.row.id,
-        occurrences.c.fire_time == line.fire_time,
-        occurrences.c.missed.is_(sa.false()),
-    )
+    shared = lines_at([(due.row.id, line.fire_time)])
     values = {
         "until": line.until,
         "count": occurrences.c.count + line.count,
         "into_fire": line.into,
         "must_succeed_by": _must_succeed_by(due, line),
     }
-    await tx.execute(sa.update(occurrences).where(*shared).values(values))
+    await tx.execute(sa.update(occurrences).where(shared).values(values))
 
 
 async def _write_positions(tx: Transaction, dues: Sequence[_Due], made: Made) -> None:
@@ -323,19 +318,23 @@ def _new_position(due: _Due, made: Made) -> Position:
 
 
 async def _write_ends(tx: Transaction, ids: IdMaker, dues: Sequence[_Due]) -> None:
-    ended = [(due, reason) for due in dues if (reason := _end(due))]
-    for due, reason in ended:
-        values = {"state": ScheduleState.ENDED, "ended_reason": reason[:1000], "updated_at": tx.now}
-        await tx.execute(sa.update(schedules).where(schedules.c.id == due.row.id).values(values))
-    done = [
-        Done(due.row.id, due.row.namespace, due.row.name, due.row.version, Action.ENDED, details={"reason": reason})
-        for due, reason in ended
-    ]
-    await write_changes(tx, ids, done)
+    await end_schedules(tx, ids, [(due.row, reason) for due in dues if (reason := _end(due))])
     # What is due next was computed by this process's data: newer data shall be adopted once more.
     newer = [due.row.id for due in dues if due.row.tzdata > TZDATA]
     if newer:
         await tx.execute(sa.update(schedules).where(schedules.c.id.in_(newer)).values(tzdata=TZDATA))
+
+
+async def end_schedules(tx: Transaction, ids: IdMaker, ended: Sequence[tuple[sa.Row[Any], str]]) -> None:
+    """No fire time of these schedules comes any more, and why; their positions are locked."""
+    for row, reason in ended:
+        values = {"state": ScheduleState.ENDED, "ended_reason": reason[:1000], "updated_at": tx.now}
+        await tx.execute(sa.update(schedules).where(schedules.c.id == row.id).values(values))
+    done = [
+        Done(row.id, row.namespace, row.name, row.version, Action.ENDED, details={"reason": reason})
+        for row, reason in ended
+    ]
+    await write_changes(tx, ids, done)
 
 
 def _end(due: _Due) -> str | None:

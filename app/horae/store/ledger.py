@@ -48,7 +48,7 @@ class Ledger:
 
         async def work(tx: Transaction) -> list[Occurrence]:
             if where.schedule_id is not None:
-                await _refuse_unknown(tx, namespace, where.schedule_id)
+                await refuse_unknown(tx, namespace, where.schedule_id)
             found = await _newest(tx, list(_within(namespace, where, limit, before)), limit)
             if where.begin is not None and len(found) < limit:
                 # All that begins earlier comes after all that doesn't.
@@ -61,7 +61,7 @@ class Ledger:
         """See `ScheduleStore`."""
 
         async def work(tx: Transaction) -> list[Change]:
-            await _refuse_unknown(tx, namespace, id_)
+            await refuse_unknown(tx, namespace, id_)
             older = [changes.c.id < before] if before is not None else []
             mine = sa.select(changes).where(changes.c.schedule_id == id_, *older)
             rows = await tx.execute(mine.order_by(changes.c.id.desc()).limit(limit))
@@ -70,7 +70,7 @@ class Ledger:
         return await self._database.read(work)
 
 
-async def _refuse_unknown(tx: Transaction, namespace: str, id_: str) -> None:
+async def refuse_unknown(tx: Transaction, namespace: str, id_: str) -> None:
     """Raises NotFound. Of a schedule that is deleted its history is left, of an old one perhaps only itself."""
     for table, key in ((schedules, schedules.c.id), (changes, changes.c.schedule_id)):
         known = sa.select(table.c.namespace).where(key == id_).limit(1)

@@ -17,7 +17,6 @@ from sqlalchemy.exc import IntegrityError
 from horae.domain.errors import IllegalMove, NameTaken, NotFound, StaleVersion, StoreUnavailable
 from horae.domain.firing import Pause, Position
 from horae.domain.ids import IdMaker, JobId
-from horae.domain.job import FINAL, State
 from horae.domain.schedule import Action, BackfillState, Definition, Overlap, Schedule, ScheduleId, ScheduleState
 from horae.domain.standing import anchored, beginning, resumed, standing
 from horae.domain.zones import TZDATA
@@ -26,11 +25,10 @@ from horae.store.changes import Done, write_changes
 from horae.store.database import Database, Transaction, Work
 from horae.store.dialect import is_duplicate
 from horae.store.differences import differences, given_fields
-from horae.store.firing import EARLIER, defaults_of, settle
-from horae.store.moves import state_in
+from horae.store.firing import EARLIER, defaults_of, lock_position, settle, unfinished
 from horae.store.schedule_rows import SCHEDULE_COLUMNS, definition_values, position_of, position_values, schedule_of
 from horae.store.submissions import insert_jobs
-from horae.store.tables import backfills, jobs, positions, schedules
+from horae.store.tables import backfills, positions, schedules
 
 R = TypeVar("R")
 
@@ -202,8 +200,7 @@ async def _get(tx: Transaction, namespace: str, id_: str) -> Schedule | None:
 
 async def _hold(tx: Transaction, namespace: str, id_: str) -> _Held:
     """Raises NotFound."""
-    mine = sa.select(positions).where(positions.c.schedule_id == id_).with_for_update()
-    row = (await tx.execute(mine)).first()
+    row = await lock_position(tx, id_)
     schedule = await _get(tx, namespace, id_) if row else None
     if row is None or schedule is None:
         raise NotFound("schedule", id_)
@@ -287,8 +284,6 @@ async def _with_job(tx: Transaction, held: _Held, job_id: JobId) -> Position:
     """The position that knows one more job, for the next fire to look at."""
     earlier: tuple[JobId, ...] = ()
     if held.position.earlier and held.schedule.definition.overlap is not Overlap.ALLOW:
-        unfinished = state_in([state for state in State if state not in FINAL])
-        wanted = sa.select(jobs.c.id).where(jobs.c.id.in_(held.position.earlier), unfinished)
-        found = set((await tx.execute(wanted)).scalars())
-        earlier = tuple(id_ for id_ in held.position.earlier if id_ in found)
+        open_ = await unfinished(tx, held.position.earlier)
+        earlier = tuple(id_ for id_ in held.position.earlier if id_ in open_)
     return replace(held.position, earlier=(*earlier, job_id)[-EARLIER:])

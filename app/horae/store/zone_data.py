@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,12 +10,13 @@ import sqlalchemy as sa
 
 from horae.domain.firing import NOTHING_LEFT
 from horae.domain.ids import IdMaker
-from horae.domain.schedule import Action, ScheduleState
+from horae.domain.schedule import Action
 from horae.domain.wording import moment
 from horae.domain.zones import TZDATA
 from horae.store.base_schedules import Moved
 from horae.store.changes import Done, write_changes
 from horae.store.database import Database, Transaction
+from horae.store.firing import end_schedules
 from horae.store.lines import BY_KEY
 from horae.store.schedule_rows import definition_of
 from horae.store.tables import positions, schedules
@@ -62,7 +62,8 @@ async def _adopt(tx: Transaction, ids: IdMaker, tzdata: str, limit: int) -> list
     await tx.execute(adopted.where(schedules.c.id.in_([row.id for row in rows])).values(tzdata=tzdata))
     for shift in shifts:
         await _write(tx, shift)
-    await write_changes(tx, ids, [done for shift in shifts for done in _done(shift, tzdata)])
+    await write_changes(tx, ids, [_moved(shift, tzdata) for shift in shifts])
+    await end_schedules(tx, ids, [(shift.row, NOTHING_LEFT) for shift in shifts if shift.after is None])
     return [Moved(s.row.id, s.row.namespace, s.row.name, s.before, s.after) for s in shifts]
 
 
@@ -82,15 +83,10 @@ def _shift(row: sa.Row[Any], place: sa.Row[Any]) -> _Shift | None:
 async def _write(tx: Transaction, shift: _Shift) -> None:
     place = sa.update(positions).where(positions.c.schedule_id == shift.row.id)
     await tx.execute(place.values(next_fire_at=shift.after))
-    if shift.after is None:
-        ended = {"state": ScheduleState.ENDED, "ended_reason": NOTHING_LEFT, "updated_at": tx.now}
-        await tx.execute(sa.update(schedules).where(schedules.c.id == shift.row.id).values(ended))
 
 
-def _done(shift: _Shift, tzdata: str) -> Iterator[Done]:
+def _moved(shift: _Shift, tzdata: str) -> Done:
     row = shift.row
     after = None if shift.after is None else moment(shift.after)
     details = {"before": moment(shift.before), "after": after, "tzdata": [row.tzdata, tzdata]}
-    yield Done(row.id, row.namespace, row.name, row.version, Action.MOVED, details=details)
-    if after is None:
-        yield Done(row.id, row.namespace, row.name, row.version, Action.ENDED, details={"reason": NOTHING_LEFT})
+    return Done(row.id, row.namespace, row.name, row.version, Action.MOVED, details=details)
