@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from horae.domain.backfill import Chosen, Shared, choose, fires_at, fires_within, judged_until
+from horae.domain.backfill import Chosen, Shared, choose, fires_at, judged_until
 from horae.domain.firing import Position
 from horae.domain.schedule import Reason, Verdict
-from horae.domain.timing import Timing
+from horae.domain.timing import Timing, fires_within
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECONDLY = Timing(interval_seconds=1, start_at=START)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import takewhile
+from datetime import datetime
 
 from horae.domain.firing import Position
 from horae.domain.schedule import Reason, Verdict
-from horae.domain.timing import Timing
+from horae.domain.timing import Timing, fires_within
 
 HAS_JOB = frozenset({Verdict.FIRED, Verdict.BACKFILLED})
 """verdicts of fire times that a backfill leaves alone"""
-
-_MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +50,6 @@ def judged_until(position: Position, now: datetime) -> datetime:
     Not by `next_fire_at`: newer time zone data may see a fire time before it that is still to come.
     """
     return now if position.next_fire_at is None else position.since
-
-
-def fires_within(timing: Timing, begin: datetime, end: datetime) -> Iterator[datetime]:
-    """The fire times from `begin` to `end`, both inclusive. Raises ValueError if they can't be computed."""
-    return takewhile(lambda fire_time: fire_time <= end, timing.fires(begin - _MOMENT))
 
 
 def fires_at(timing: Timing, moment: datetime) -> bool:

@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import chain, takewhile
+from itertools import chain
 from typing import assert_never
 
 from horae.domain.ids import JobId
 from horae.domain.job import State
 from horae.domain.schedule import Definition, Misfire, Overlap, Reason, Verdict
-from horae.domain.timing import Timing
+from horae.domain.timing import Timing, fires_within
 
 MISFIRE_CAP = 1000
 """jobs that `fire_all` makes at most for what one outage has missed"""
@@ -272,8 +272,7 @@ def last_fire(timing: Timing, first: datetime, until: datetime) -> datetime | No
     span = timedelta(seconds=1)
     while until >= first:
         begin = max(first, until - span)
-        within = takewhile(lambda fire_time: fire_time <= until, timing.fires(begin - _MOMENT))
-        latest = deque(within, maxlen=1)
+        latest = deque(fires_within(timing, begin, until), maxlen=1)
         if latest:
             return latest[0]
         if begin == first:

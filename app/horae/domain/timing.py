@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
-from itertools import count
+from itertools import count, takewhile
 from zoneinfo import ZoneInfo
 
 from horae.domain.cron import Cron, parse_cron
@@ -176,6 +176,11 @@ def _second_after(instant: datetime) -> datetime:
     """The first whole second strictly after."""
     plain = naive_utc(instant).replace(microsecond=0)
     return plain + _SECOND if plain < LAST else LAST
+
+
+def fires_within(timing: Timing, begin: datetime, end: datetime) -> Iterator[datetime]:
+    """The fire times from `begin` to `end`, both inclusive. Raises ValueError if they can't be computed."""
+    return takewhile(lambda fire_time: fire_time <= end, timing.fires(begin - _MICROSECOND))
 
 
 def jitter(schedule_id: str, fire_time: datetime, jitter_seconds: int) -> timedelta:

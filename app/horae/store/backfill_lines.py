@@ -14,10 +14,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from horae.domain.backfill import Shared, fires_within
+from horae.domain.backfill import Shared
 from horae.domain.job import NewJob
 from horae.domain.schedule import Reason, Verdict
-from horae.domain.timing import Timing
+from horae.domain.timing import Timing, fires_within
 from horae.store.database import Transaction
 from horae.store.dialect import rewritten
 from horae.store.lines import LINES, lines_at

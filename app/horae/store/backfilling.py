@@ -18,11 +18,11 @@ import orjson
 import sqlalchemy as sa
 import structlog
 
-from horae.domain.backfill import HAS_JOB, Chosen, choose, fires_within
+from horae.domain.backfill import HAS_JOB, Chosen, choose
 from horae.domain.ids import IdMaker, JobId
 from horae.domain.job import NewJob
 from horae.domain.schedule import BackfillState
-from horae.domain.timing import Timing
+from horae.domain.timing import Timing, fires_within
 from horae.runtime.clock import unix_ms
 from horae.store.backfill_lines import Backfilled, write_backfilled
 from horae.store.backfills import cancel_locked_backfill, standing

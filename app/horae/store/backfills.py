@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from horae.domain.backfill import fires_within, judged_until
+from horae.domain.backfill import judged_until
 from horae.domain.errors import IllegalMove, InvalidInput, NotFound
 from horae.domain.ids import IdMaker, JobId
 from horae.domain.job import FINAL, State
 from horae.domain.schedule import Action, Backfill, BackfillState, ScheduleId
-from horae.domain.timing import Timing
+from horae.domain.timing import Timing, fires_within
 from horae.domain.wording import moment
 from horae.store.base_schedules import BACKFILL_CAP, NewBackfill
 from horae.store.cancelling import cancel_locked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from horae.cli.commands import Command
 from horae.cli.follow import line_grid
 from horae.cli.output import beside, console, print_json, word
 from horae.cli.params import json_option
+from horae.cli.schedules.applying.diff import FIELDS, told
 from horae.cli.schedules.fires import print_both, print_warnings, section
 from horae.cli.schedules.naming import named
 from horae.cli.schedules.options import fields_of, job_of, job_options, rule_options, timing_options
@@ -119,22 +120,10 @@ def _print(made: _Changed) -> None:
 def _differences(before: Schedule, after: Schedule) -> RenderableType:
     """Each field that is otherwise, those of the job by their own names."""
     grid = line_grid(columns=2)
-    for name, old, new in [*_fields(before, after), *_settings(before.job, after.job)]:
+    pairs = {name: (getattr(before, name), getattr(after, name)) for name in FIELDS}
+    for name, old, new in told({name: pair for name, pair in pairs.items() if pair[0] != pair[1]}):
         grid.add_row(word(name, "dim"), word(f"{_said(old)} → {_said(new)}"))
     return grid if grid.row_count else word("nothing: it is as it was", "dim")
-
-
-def _fields(before: Schedule, after: Schedule) -> Iterator[tuple[str, Any, Any]]:
-    for name in sorted(ScheduleChanges.__optional_keys__ - {"job"}):
-        old, new = getattr(before, name), getattr(after, name)
-        if old != new:
-            yield name, old, new
-
-
-def _settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    for name in sorted(before.keys() | after.keys()):
-        if before.get(name) != after.get(name):
-            yield f"job.{name}", before.get(name), after.get(name)
 
 
 def _said(value: Any) -> str:
